@@ -1,0 +1,22 @@
+"""The CDK app: reads the settings, builds the stack."""
+
+import sys
+
+import aws_cdk as cdk
+from stacks.paytrain_stack import PaytrainStack
+from stacks.settings import SettingsError, read_settings
+
+
+def main() -> None:
+    """Synthesise the stack that the context asks for, or say in one sentence why not."""
+    app = cdk.App()
+    try:
+        settings = read_settings(app.node.get_all_context())
+    except SettingsError as error:
+        sys.exit(str(error))
+    PaytrainStack(app, f"paytrain-{settings.stage}", settings=settings)
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Models, data sets and execution inputs to start from."""

@@ -1,0 +1,150 @@
+"""DynamoDB as a channel: a part is one or more items, each under a partition key of its own."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+from typing_extensions import Buffer
+
+from paytrain.channels.aws import count_retries, error_code
+from paytrain.channels.base import Part, Usage
+from paytrain.channels.chunks import chunk_keys, join, parts_of, split
+from paytrain.channels.constants import (
+    DYNAMODB_BATCH_BYTES,
+    DYNAMODB_BATCH_ITEMS,
+    DYNAMODB_ITEM_OVERHEAD_BYTES,
+    DYNAMODB_READ_UNIT_BYTES,
+    DYNAMODB_WRITE_UNIT_BYTES,
+    EXPIRY_SECONDS,
+    POLL_SECONDS,
+)
+from paytrain.channels.errors import ChannelError
+from paytrain.channels.retry import pauses_seconds
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+CONCURRENT_REQUESTS = 8
+"""Of one channel, besides those of its callers: what a large object's items gain by travelling side by side."""
+
+
+class DynamoDBChannel:
+    """Items of a table with the partition key ``key``, written conditionally so that the first content stays.
+
+    Parameters
+    ----------
+    client
+        boto3's low-level DynamoDB client.
+    table
+        Name of the table; its time-to-live attribute is ``expires_at``.
+    item_bytes
+        Largest item with its key and attribute names; at most 400 KB.
+    """
+
+    poll_seconds = POLL_SECONDS["dynamodb"]
+
+    def __init__(self, client: Any, table: str, item_bytes: int) -> None:
+        self.usage = Usage()
+        self._client = client
+        self._table = table
+        self._chunk_bytes = item_bytes - DYNAMODB_ITEM_OVERHEAD_BYTES
+        self._batch_items = min(DYNAMODB_BATCH_ITEMS, DYNAMODB_BATCH_BYTES // item_bytes)
+        self._pool = ThreadPoolExecutor(CONCURRENT_REQUESTS, thread_name_prefix="dynamodb")
+
+    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+        """Store the parts' items, the first of every part last: its presence says that the part is complete."""
+        heads, rest = [], []
+        for part, buffer in zip(parts_of(parts), parts, strict=True):
+            head, *others = zip(chunk_keys(key, part, self._chunk_bytes), split(buffer, self._chunk_bytes), strict=True)
+            heads.append(head)
+            rest.extend(others)
+        for items in (rest, heads):
+            self._put_items(items)
+
+    def get(self, key: str, part: Part) -> Buffer | None:
+        """Read a part: its first item, then the others if it has several.
+
+        Raises
+        ------
+        ObjectLost
+            When an item has been deleted or has expired.
+        FrameError
+            When the items are not as long as the part says.
+        """
+        head_key, *other_keys = chunk_keys(key, part, self._chunk_bytes)
+        answer = self._client.get_item(TableName=self._table, Key={"key": {"S": head_key}}, ConsistentRead=True)
+        count_retries(self.usage, answer)
+        if "Item" not in answer:
+            self.usage.add(dynamodb_requests=1, dynamodb_read_units=1)
+            return None
+        head: bytes = answer["Item"]["b"]["B"]
+        self.usage.add(dynamodb_requests=1, dynamodb_read_units=_read_units(head_key, head), bytes_down=len(head))
+        starts = range(0, len(other_keys), self._batch_items)
+        others: dict[str, bytes] = {}
+        for found in self._concurrently(self._get_batch, [other_keys[at : at + self._batch_items] for at in starts]):
+            others.update(found)
+        return join(key, part, [head, *map(others.get, other_keys)])
+
+    def delete(self, key: str, parts: Sequence[Part]) -> None:
+        """Do nothing: items expire free of charge, while a delete is billed like a write."""
+
+    def _put_items(self, items: Sequence[tuple[str, memoryview]]) -> None:
+        for _ in self._concurrently(self._put_item, items):
+            pass
+
+    def _put_item(self, item: tuple[str, memoryview]) -> None:
+        key, content = item
+        units = -(-_item_bytes(key, content) // DYNAMODB_WRITE_UNIT_BYTES)
+        self.usage.add(dynamodb_requests=1, dynamodb_write_units=units, bytes_up=len(content))
+        expires_at = str(int(time.time()) + EXPIRY_SECONDS)
+        try:
+            answer = self._client.put_item(
+                TableName=self._table,
+                Item={"key": {"S": key}, "b": {"B": bytes(content)}, "expires_at": {"N": expires_at}},
+                ConditionExpression="attribute_not_exists(#key)",
+                ExpressionAttributeNames={"#key": "key"},
+            )
+        except ClientError as error:
+            count_retries(self.usage, error.response)
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+        else:
+            count_retries(self.usage, answer)
+
+    def _get_batch(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Contents of the items that exist; keys that the service left out are asked for again."""
+        found: dict[str, bytes] = {}
+        request: dict[str, Any] = {"Keys": [{"key": {"S": key}} for key in keys], "ConsistentRead": True}
+        for pause in (*pauses_seconds(), None):
+            answer = self._client.batch_get_item(RequestItems={self._table: request})
+            count_retries(self.usage, answer)
+            items = {item["key"]["S"]: item["b"]["B"] for item in answer["Responses"].get(self._table, ())}
+            left_out = answer.get("UnprocessedKeys", {}).get(self._table)
+            missing = len(request["Keys"]) - len(items) - (len(left_out["Keys"]) if left_out else 0)
+            self.usage.add(
+                dynamodb_requests=1,
+                dynamodb_read_units=missing + sum(_read_units(*item) for item in items.items()),
+                bytes_down=sum(map(len, items.values())),
+            )
+            found.update(items)
+            if not left_out:
+                return found
+            request = left_out
+            if pause is not None:
+                self.usage.add(retries=1)
+                time.sleep(pause)
+        raise ChannelError(f"DynamoDB keeps leaving items of the table {self._table} unread: its reads are throttled.")
+
+    def _concurrently(self, call: Callable[[Argument], Result], arguments: Sequence[Argument]) -> Iterable[Result]:
+        return map(call, arguments) if len(arguments) < 2 else self._pool.map(call, arguments)
+
+
+def _item_bytes(key: str, content: Buffer) -> int:
+    """An item's size as DynamoDB counts it: names and values; ten digits take six bytes."""
+    return len("key") + len(key) + len("b") + memoryview(content).nbytes + len("expires_at") + 6
+
+
+def _read_units(key: str, content: Buffer) -> int:
+    return -(-_item_bytes(key, content) // DYNAMODB_READ_UNIT_BYTES)

@@ -1,0 +1,1 @@
+"""What the small functions of the state machine do: Resolve, Plan, CloseLap, Explain, StopRun. No TensorFlow."""

@@ -1,0 +1,152 @@
+"""The names under which a run is stored, and the small records it leaves. No I/O here."""
+
+import hashlib
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+COMMON_PART = "model"
+"""A checkpoint's part that rank 0 writes for all: weights, optimizer, progress."""
+
+_SAFE_RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
+
+
+def run_id_of(execution_name: str) -> str:
+    """The run's id: the execution's name, or its digest when it has characters that keys should not have."""
+    if _SAFE_RUN_ID.fullmatch(execution_name):
+        return execution_name
+    return hashlib.sha256(execution_name.encode()).hexdigest()[:32]
+
+
+class Keys:
+    """Keys of a run's objects in the artifacts bucket."""
+
+    def __init__(self, run_id: str) -> None:
+        self.prefix = f"runs/{run_id}/"
+        self.job = f"{self.prefix}job.json"
+        self.prepared = f"{self.prefix}prepared.json"
+        self.plan = f"{self.prefix}plan.json"
+        self.checkpoints = f"{self.prefix}checkpoints/"
+        self.model = f"{self.prefix}model.keras"
+        self.history = f"{self.prefix}history.json"
+        self.receipt = f"{self.prefix}receipt.json"
+
+    def checkpoint_part(self, checkpoint: "Checkpoint", part: str) -> str:
+        """Key of one part: ``model`` (rank 0's) or ``rank-<n>`` (a rank's own)."""
+        at = f"{checkpoint.step:09d}/{checkpoint.lap:05d}-{checkpoint.attempt:02d}"
+        return f"{self.checkpoints}{at}/{part}.npz"
+
+
+class Checkpoint(BaseModel):
+    """Names a checkpoint: the step after which, and the lap and attempt in which it was written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    lap: int
+    attempt: int
+
+
+def rank_part(checkpoint: Checkpoint, rank: int) -> str:
+    """Name of a rank's own part; at step 0 all ranks are alike and share one."""
+    return f"rank-{rank if checkpoint.step else 0}"
+
+
+def parts_of(checkpoint: Checkpoint, workers: int, has_own: bool) -> set[str]:
+    """Names of all parts of a complete checkpoint."""
+    own = {rank_part(checkpoint, rank) for rank in range(workers)} if has_own else set()
+    return {COMMON_PART, *own}
+
+
+def newest_complete(found: dict[Checkpoint, set[str]], workers: int, has_own: bool) -> Checkpoint | None:
+    """The checkpoint of the latest step whose parts all exist; of equal steps, the one written last."""
+    complete = [c for c, parts in found.items() if parts_of(c, workers, has_own) <= parts]
+    return max(complete, key=lambda c: (c.step, c.lap, c.attempt), default=None)
+
+
+class Outcome(BaseModel):
+    """How a rank's part in an attempt ended.
+
+    Attributes
+    ----------
+    lap, attempt, rank
+        Whose outcome it is.
+    status
+        ``stopped``: by common vote, the run goes on; ``finished``: the run's last step is done;
+        ``left``: went because of others; ``failed``: died or raised.
+    step
+        The step after which it ended.
+    votes
+        The reasons to stop on which all ranks acted (:class:`paytrain.exchange.votes.Vote`).
+    error, cause
+        Only when failed: the exception's type and its sentence.
+    seconds
+        Seconds per phase, ``billed`` among them.
+    pace
+        The longest duration of each phase, for the next lap's stop rule.
+    usage
+        The channel's counts.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lap: int
+    attempt: int
+    rank: int
+    status: Literal["stopped", "finished", "left", "failed"]
+    step: int
+    votes: int = 0
+    error: str = ""
+    cause: str = ""
+    seconds: dict[str, float] = Field(default_factory=dict)
+    pace: dict[str, float] = Field(default_factory=dict)
+    usage: dict[str, float] = Field(default_factory=dict)
+
+
+class Items:
+    """Sort keys of a run's items in the run table; the partition key is the run id."""
+
+    RUN = "run"
+    STOP = "stop"
+    PROGRESS = "progress"
+    FINAL = "final"
+
+    @staticmethod
+    def start(lap: int, attempt: int) -> str:
+        """From which checkpoint an attempt starts."""
+        return f"start#{lap}#{attempt}"
+
+    @staticmethod
+    def claims(lap: int, attempt: int) -> str:
+        """Prefix of the claims of an attempt."""
+        return f"claim#{lap}#{attempt}#"
+
+    @staticmethod
+    def claim(lap: int, attempt: int, rank: int) -> str:
+        """Which invocation acts as a rank."""
+        return f"{Items.claims(lap, attempt)}{rank}"
+
+    @staticmethod
+    def outcomes(lap: int, attempt: int) -> str:
+        """Prefix of the outcomes of an attempt."""
+        return f"outcome#{lap}#{attempt}#"
+
+    @staticmethod
+    def outcome(lap: int, attempt: int, rank: int) -> str:
+        """How a rank ended."""
+        return f"{Items.outcomes(lap, attempt)}{rank}"
+
+    @staticmethod
+    def abort(lap: int, attempt: int) -> str:
+        """The mark that tells the ranks of an attempt to leave."""
+        return f"abort#{lap}#{attempt}"
+
+
+class Start(BaseModel):
+    """Where an attempt starts, and how long things took before: the stop rule's first expectation, in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: Checkpoint
+    pace: dict[str, float]

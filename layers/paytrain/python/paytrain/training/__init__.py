@@ -1,0 +1,1 @@
+"""Runs Keras: model, data, gradients, laps. Sees the exchange as one call."""

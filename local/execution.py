@@ -1,0 +1,120 @@
+"""An execution of the state machine: start it, ask how far it is, stop it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from local.stack import Stack
+from paytrain.run import Items
+
+RUNNING = "RUNNING"
+SUCCEEDED = "SUCCEEDED"
+
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A state that the execution has entered, and when."""
+
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far an execution is.
+
+    Attributes
+    ----------
+    status
+        As Step Functions names it.
+    started, ended
+        ``ended`` is None while it runs.
+    states
+        All states entered so far, in order.
+    progress
+        What rank 0 last wrote to the run table; empty before the first lap.
+    cause
+        Why it failed, if it did.
+    """
+
+    status: str
+    started: datetime
+    ended: datetime | None
+    states: tuple[Entered, ...]
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    cause: str = ""
+
+
+class Execution:
+    """One execution, which may still be running.
+
+    Parameters
+    ----------
+    stack
+        Where it runs.
+    run_id
+        The execution's name.
+    """
+
+    def __init__(self, stack: Stack, run_id: str) -> None:
+        self.stack = stack
+        self.run_id = run_id
+        self.arn = stack.execution_arn(run_id)
+        self._states: list[Entered] = []
+        self._last_event = 0
+
+    @classmethod
+    def start(cls, stack: Stack, run_id: str, job: Mapping[str, Any]) -> "Execution":
+        """Start an execution with this name and input."""
+        stack.stepfunctions.start_execution(
+            stateMachineArn=stack.state_machine_arn, name=run_id, input=json.dumps(dict(job))
+        )
+        return cls(stack, run_id)
+
+    def stop(self) -> None:
+        """Stop it; its workers leave at the mark that the stack then sets."""
+        self.stack.stepfunctions.stop_execution(executionArn=self.arn, cause="Stopped by the user.")
+
+    def poll(self) -> Snapshot:
+        """Ask for its status, its new events and the run's progress."""
+        described = self.stack.stepfunctions.describe_execution(executionArn=self.arn)
+        self._read_new_events()
+        return Snapshot(
+            status=described["status"],
+            started=described["startDate"],
+            ended=described.get("stopDate"),
+            states=tuple(self._states),
+            progress=self._progress(),
+            cause=described.get("cause") or described.get("error") or "",
+        )
+
+    def _read_new_events(self) -> None:
+        """Read backwards to the last event seen: a long run's history has thousands."""
+        entered: list[Entered] = []
+        newest = self._last_event
+        question = {"executionArn": self.arn, "reverseOrder": True, "maxResults": _PAGE, "includeExecutionData": False}
+        while True:
+            page = self.stack.stepfunctions.get_execution_history(**question)
+            for event in page["events"]:
+                if event["id"] <= self._last_event:
+                    break
+                newest = max(newest, event["id"])
+                if "stateEnteredEventDetails" in event:
+                    entered.append(Entered(event["stateEnteredEventDetails"]["name"], event["timestamp"]))
+            else:
+                if "nextToken" in page:
+                    question["nextToken"] = page["nextToken"]
+                    continue
+            break
+        self._states += reversed(entered)
+        self._last_event = newest
+
+    def _progress(self) -> Mapping[str, Any]:
+        item = self.stack.dynamodb.get_item(
+            TableName=self.stack.run_table, Key={"run_id": {"S": self.run_id}, "item": {"S": Items.PROGRESS}}
+        ).get("Item")
+        return json.loads(item["record"]["S"]) if item else {}

@@ -1,0 +1,38 @@
+"""The private network in which workers meet the cache: nothing in it costs anything while idle."""
+
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+
+class Network(Construct):
+    """A VPC of isolated subnets, and the workers' security group.
+
+    One zone: traffic between zones is billed and slower, and a run that is interrupted can be repeated.
+    No NAT: S3 and DynamoDB are reached through gateway endpoints, which are free.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        self.vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            ip_addresses=ec2.IpAddresses.cidr("10.0.0.0/22"),
+            max_azs=1,
+            nat_gateways=0,
+            subnet_configuration=[
+                ec2.SubnetConfiguration(name="workers", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=23)
+            ],
+            # Restricting the default group takes a custom resource; nothing here is a member of that group.
+            restrict_default_security_group=False,
+            gateway_endpoints={
+                "S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3),
+                "DynamoDb": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.DYNAMODB),
+            },
+        )
+        self.worker_security_group = ec2.SecurityGroup(
+            self,
+            "Workers",
+            vpc=self.vpc,
+            description="paytrain workers: nobody connects to them; routes lead to the cache, S3 and DynamoDB only",
+            allow_all_outbound=True,
+        )

@@ -1,0 +1,111 @@
+"""Buckets and tables: what a run keeps, what its workers exchange, and the examples."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+CHECKPOINT_TAG = {"paytrain": "checkpoint"}
+"""S3 tag of a checkpoint's objects: lifecycle rules know prefixes, and a run's model shares the checkpoints'."""
+
+TTL_ATTRIBUTE = "expires_at"
+
+
+class Storage(Construct):
+    """Everything that outlives an invocation.
+
+    Parameters
+    ----------
+    removal_policy
+        Of buckets and the run table when the stack is deleted; ``DESTROY`` also empties the buckets.
+    tls_only
+        Whether the buckets refuse plain HTTP.
+    examples
+        Example's name → ``model``, ``train`` and ``validation`` → file, uploaded with the deployment.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        removal_policy: cdk.RemovalPolicy,
+        tls_only: bool,
+        examples: Mapping[str, Mapping[str, Path]],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        days = cdk.Duration.days
+        self._removal_policy = removal_policy
+        self._tls_only = tls_only
+        self.artifacts = self._bucket(
+            "Artifacts",
+            versioned=True,
+            rules=[
+                s3.LifecycleRule(id="checkpoints", tag_filters=CHECKPOINT_TAG, expiration=days(30)),
+                s3.LifecycleRule(id="overwritten", noncurrent_version_expiration=days(30)),
+            ],
+        )
+        self.exchange = self._bucket(
+            "Exchange", versioned=False, rules=[s3.LifecycleRule(id="pieces", expiration=days(1))]
+        )
+        self.run_table = dynamodb.Table(
+            self,
+            "Runs",
+            partition_key=dynamodb.Attribute(name="run_id", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="item", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute=TTL_ATTRIBUTE,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=removal_policy,
+        )
+        # A partition key of its own for every item spreads a gang's load over the table's partitions.
+        self.exchange_table = dynamodb.Table(
+            self,
+            "ExchangeTable",
+            partition_key=dynamodb.Attribute(name="key", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute=TTL_ATTRIBUTE,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        self.examples = {
+            name: {
+                role: s3_assets.Asset(self, f"Example-{name}-{role}", path=str(path)) for role, path in parts.items()
+            }
+            for name, parts in examples.items()
+        }
+
+    def example_uris(self) -> dict[str, dict[str, str]]:
+        """Example's name → role → ``s3://`` URI."""
+        return {
+            name: {role: asset.s3_object_url for role, asset in parts.items()} for name, parts in self.examples.items()
+        }
+
+    def example_object_arns(self) -> list[str]:
+        """ARNs of the examples' objects, for permissions."""
+        assets = [asset for parts in self.examples.values() for asset in parts.values()]
+        return [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in assets]
+
+    def example_bucket_arns(self) -> list[str]:
+        """ARN of the bucket that holds them; it belongs to the CDK's bootstrap stack."""
+        assets = [asset for parts in self.examples.values() for asset in parts.values()]
+        return [asset.bucket.bucket_arn for asset in assets[:1]]
+
+    def _bucket(self, name: str, *, versioned: bool, rules: list[s3.LifecycleRule]) -> s3.Bucket:
+        incomplete = s3.LifecycleRule(id="incomplete-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(1))
+        return s3.Bucket(
+            self,
+            name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=self._tls_only,
+            versioned=versioned,
+            lifecycle_rules=[*rules, incomplete],
+            removal_policy=self._removal_policy,
+            auto_delete_objects=self._removal_policy == cdk.RemovalPolicy.DESTROY,
+        )
