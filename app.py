@@ -3,6 +3,7 @@
 import sys
 
 import aws_cdk as cdk
+
 from stacks.paytrain_stack import PaytrainStack
 from stacks.settings import SettingsError, read_settings
 

@@ -31,6 +31,7 @@ _SOURCES = (
     "examples",
 )
 _SKIPPED = ("__pycache__", ".egg-info")
+_NOISE = ("_IN_PROGRESS", "Subprocess exited with error")
 _DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 # The CDK would otherwise ask the internet for notices and new versions, and report its use.
 _QUIET = {"CDK_DISABLE_CLI_TELEMETRY": "true", "CDK_DISABLE_VERSION_CHECK": "true"}
@@ -64,6 +65,8 @@ def deploy(twin: Twin, stack: str, context: Sequence[tuple[str, str]]) -> None:
             # Outside the app's folder: there the CDK would synthesise the stack just to bootstrap.
             _cdk(["bootstrap", f"aws://{account}/{REGION}"], twin.folder, twin.folder / "cdk-bootstrap.log")
         _admit_plain_http(account)
+    # An interrupted deployment must not leave a record of the one before.
+    record.unlink(missing_ok=True)
     with step(f"cdk deploy {stack}"):
         arguments = ["deploy", stack, "--require-approval", "never", "--output", str(twin.folder / "tmp" / "cdk.out")]
         for key, value in context:
@@ -91,7 +94,7 @@ def digest(root: Path, arguments: Sequence[str]) -> str:
 
 def relevant_output(output: str, lines: int = 12) -> str:
     """Pick from the CDK's output what says why it failed: errors where there are some, else the end."""
-    said = [line.rstrip() for line in output.splitlines() if line.strip() and "_IN_PROGRESS" not in line]
+    said = [line.rstrip() for line in output.splitlines() if line.strip() and not any(n in line for n in _NOISE)]
     failures = [line for line in said if "_FAILED" in line or "❌" in line]
     return "\n".join((failures or said)[-lines:])
 

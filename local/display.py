@@ -13,11 +13,11 @@ from rich.text import Text
 
 from local.execution import RUNNING, Snapshot
 
-_STATES_SHOWN = 6
 _BAR_CELLS = 36
 _PANEL_CELLS = 110
 # Room for the ^C that a terminal echoes; a wrapped line would spoil the panel.
 _MARGIN_CELLS = 3
+_LINE_EVERY = timedelta(seconds=5)
 
 
 def clock(seconds: float) -> str:
@@ -55,13 +55,13 @@ def figures(progress: Mapping[str, Any]) -> list[str]:
 
 
 def place(progress: Mapping[str, Any]) -> list[str]:
-    """Say where a run is: lap, epoch and step."""
-    lap = f"lap {progress['lap']}"
-    if progress.get("attempt", 1) > 1:
-        lap += f" (attempt {progress['attempt']})"
+    """Say where a run is; records count laps, attempts and finished epochs from 0, people from 1."""
+    lap = f"lap {progress['lap'] + 1}"
+    if progress["attempt"]:
+        lap += f" (attempt {progress['attempt'] + 1})"
     return [
         lap,
-        f"epoch {progress['epoch']}/{progress['epochs']}",
+        f"epoch {min(progress['epoch'] + 1, progress['epochs'])}/{progress['epochs']}",
         f"step {progress['step']:,}/{progress['total_steps']:,}",
     ]
 
@@ -86,7 +86,7 @@ class LivePanel:
 
     def _panel(self, snapshot: Snapshot, now: datetime) -> Panel:
         progress = snapshot.progress
-        rows: list[Any] = [_trail(durations(snapshot, now), running=snapshot.status == RUNNING)]
+        rows: list[Any] = [_trail(snapshot, now)]
         if progress:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=progress["total_steps"], completed=progress["step"], width=_BAR_CELLS)
@@ -108,11 +108,10 @@ class LivePanel:
 
 
 class PlainLines:
-    """Prints a line at every change of state, and the progress every few seconds; use as a context manager."""
+    """Prints a line at every change of state, and the progress now and then; use as a context manager."""
 
-    def __init__(self, console: Console, every: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._every = every
         self._states_shown = 0
         self._step_shown: tuple[Any, ...] = ()
         self._progress_at: datetime | None = None
@@ -129,7 +128,9 @@ class PlainLines:
             self._line(f"{clock((state.at - snapshot.started).total_seconds()):>12}  {state.name}")
         self._states_shown = len(snapshot.states)
         progress = snapshot.progress
-        if not progress or (self._progress_at and now - self._progress_at < self._every):
+        # The longer a run takes, the less often: a log of hours should still be readable.
+        interval = max(_LINE_EVERY, (now - snapshot.started) / 20)
+        if not progress or (self._progress_at and now - self._progress_at < interval):
             return
         step = (progress["lap"], progress.get("attempt"), progress["step"])
         if step != self._step_shown:
@@ -140,16 +141,17 @@ class PlainLines:
         self._console.print(text, soft_wrap=True)
 
 
-def _trail(states: list[tuple[str, float]], *, running: bool) -> Text:
-    """Show the states passed, the repetitions of a relay folded together, and the current one in bold."""
-    folded: list[tuple[str, float]] = []
-    laps = sum(1 for name, _ in states if name == "Lap")
-    for name, seconds in states[-_STATES_SHOWN:]:
-        folded.append((f"{name} {laps}" if name == "Lap" and laps > 1 else name, seconds))
-    trail = Text("… → " if len(states) > _STATES_SHOWN else "", style="dim")
-    for index, (name, seconds) in enumerate(folded, start=1):
-        is_last = index == len(folded)
-        trail.append(f"{name} {clock(seconds)}", style="bold not dim" if running and is_last else "not dim")
-        if not is_last:
-            trail.append(" → ")
-    return trail
+def _trail(snapshot: Snapshot, now: datetime) -> Text:
+    """Show the states entered, a relay's repetitions folded together, and the current one in bold."""
+    visits: dict[str, list[float]] = {}
+    for name, seconds in durations(snapshot, now):
+        visits.setdefault(name, []).append(seconds)
+    current = snapshot.states[-1].name if snapshot.states and snapshot.status == RUNNING else ""
+    shown = [
+        Text(
+            f"{name}{f' ×{len(times)}' if len(times) > 1 else ''} {clock(sum(times))}",
+            "bold" if name == current else "",
+        )
+        for name, times in visits.items()
+    ]
+    return Text(" → ", style="dim").join(shown)

@@ -1,7 +1,7 @@
 """An execution of the state machine: start it, ask how far it is, stop it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,13 @@ from paytrain.run import Items
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
 
-_PAGE = 100
+# The others, such as choices, take no time and tell a person nothing.
+_WORKING = ("TaskStateEntered", "MapStateEntered")
 
 
 @dataclass(frozen=True)
 class Entered:
-    """A state that the execution has entered, and when."""
+    """A state in which the execution did some work, and when it was entered."""
 
     name: str
     at: datetime
@@ -34,7 +35,7 @@ class Snapshot:
     started, ended
         ``ended`` is None while it runs.
     states
-        All states entered so far, in order.
+        All working states entered so far, in order.
     progress
         What rank 0 last wrote to the run table; empty before the first lap.
     cause
@@ -82,7 +83,7 @@ class Execution:
     def poll(self) -> Snapshot:
         """Ask for its status, its new events and the run's progress."""
         described = self.stack.stepfunctions.describe_execution(executionArn=self.arn)
-        self._read_new_events()
+        self._read_new_states()
         return Snapshot(
             status=described["status"],
             started=described["startDate"],
@@ -92,26 +93,26 @@ class Execution:
             cause=described.get("cause") or described.get("error") or "",
         )
 
-    def _read_new_events(self) -> None:
-        """Read backwards to the last event seen: a long run's history has thousands."""
-        entered: list[Entered] = []
-        newest = self._last_event
-        question = {"executionArn": self.arn, "reverseOrder": True, "maxResults": _PAGE, "includeExecutionData": False}
-        while True:
-            page = self.stack.stepfunctions.get_execution_history(**question)
+    def _read_new_states(self) -> None:
+        events = list(self._new_events())
+        if events:
+            self._last_event = events[0]["id"]
+        self._states += [
+            Entered(event["stateEnteredEventDetails"]["name"], event["timestamp"])
+            for event in reversed(events)
+            if event["type"] in _WORKING
+        ]
+
+    def _new_events(self) -> Iterator[dict[str, Any]]:
+        """Read backwards, down to the last event seen: a long run's history has thousands."""
+        pages = self.stack.stepfunctions.get_paginator("get_execution_history").paginate(
+            executionArn=self.arn, reverseOrder=True, includeExecutionData=False
+        )
+        for page in pages:
             for event in page["events"]:
                 if event["id"] <= self._last_event:
-                    break
-                newest = max(newest, event["id"])
-                if "stateEnteredEventDetails" in event:
-                    entered.append(Entered(event["stateEnteredEventDetails"]["name"], event["timestamp"]))
-            else:
-                if "nextToken" in page:
-                    question["nextToken"] = page["nextToken"]
-                    continue
-            break
-        self._states += reversed(entered)
-        self._last_event = newest
+                    return
+                yield event
 
     def _progress(self) -> Mapping[str, Any]:
         item = self.stack.dynamodb.get_item(

@@ -21,7 +21,8 @@ python() {
     # Debian ships venv without the pip that goes into one.
     "$python" -c 'import ensurepip' || apt_install python3-venv
     "$python" -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+    # Compiling everything takes longer than the download; Python compiles what it imports.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements-dev.txt
 }
 
 node() {

@@ -5,6 +5,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticache as elasticache
 from constructs import Construct
 
+from stacks.acknowledgements import acknowledge
+
 PORT = 11211
 _MIB = 2**20
 
@@ -83,6 +85,7 @@ class Cache(Construct):
             cache_parameter_group_name=parameters.ref,
             vpc_security_group_ids=[group.attr_group_id],
         )
+        acknowledge(self.cluster, "AEC5", "Another port hides nothing: the security group admits the workers only.")
 
     @property
     def endpoint(self) -> str:

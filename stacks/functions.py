@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from stacks import permissions
+from stacks.acknowledgements import acknowledge
 from stacks.layers import ROOT
 from stacks.monitoring import Monitoring
 from stacks.storage import Storage
@@ -71,7 +71,11 @@ class Functions(Construct):
         own_items = permissions.on_table(table, "GetItem", "PutItem", "UpdateItem")
         queried_items = permissions.on_table(table, "GetItem", "PutItem", "UpdateItem", "Query")
 
-        located = [artifacts.bucket_arn, *storage.example_bucket_arns(), *permissions.external_bucket_arns(data_buckets)]
+        located = [
+            artifacts.bucket_arn,
+            *storage.example_bucket_arns(),
+            *permissions.external_bucket_arns(data_buckets),
+        ]
         self.resolve = self._function(
             "resolve",
             "validates the job",
@@ -86,10 +90,10 @@ class Functions(Construct):
                 permissions.on_objects(artifacts, "*", "GetObject"),
                 permissions.on_objects(artifacts, permissions.RUNS, "PutObject"),
                 own_listing,
-                permissions.allow(["s3:GetObject"], storage.example_object_arns()),
+                permissions.Permission(["s3:GetObject"], storage.example_object_arns()),
                 *permissions.reading(data_buckets),
-                permissions.allow(["s3:GetBucketLocation"], located),
-                permissions.allow(["lambda:GetAccountSettings"], ["*"]),
+                permissions.Permission(["s3:GetBucketLocation"], located),
+                permissions.Permission(["lambda:GetAccountSettings"], ["*"]),
             ],
         )
         self.plan = self._function(
@@ -116,18 +120,16 @@ class Functions(Construct):
             [own_items, own_objects, own_listing, permissions.invoking(*workers.outside.values())],
         )
 
-    def all(self) -> list[lambda_.Function]:
-        """Every zip function."""
-        return [self.resolve, self.plan, self.close_lap, self.explain, self.stop_run]
+    def of_the_workflow(self) -> list[lambda_.Function]:
+        """Those that the state machine invokes; an event invokes ``stop_run``."""
+        return [self.resolve, self.plan, self.close_lap, self.explain]
 
     def _function(
-        self, name: str, does: str, environment: Mapping[str, str], statements: Sequence[iam.PolicyStatement]
+        self, name: str, does: str, environment: Mapping[str, str], allowed: Sequence[permissions.Permission]
     ) -> lambda_.Function:
         log_group = self._monitoring.function_logs(name)
-        role = permissions.function_role(self, f"{name}-role", log_group)
-        for statement in statements:
-            role.add_to_policy(statement)
-        return lambda_.Function(
+        role = permissions.function_role(self, f"{name}-role", log_groups=[log_group], permissions=allowed)
+        function = lambda_.Function(
             self,
             name,
             description=f"paytrain: {does}",
@@ -144,3 +146,5 @@ class Functions(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             current_version_options=published(),
         )
+        acknowledge(function, "L1", "Layers and worker image are built for this version; AWS supports it until 2028.")
+        return function

@@ -11,6 +11,9 @@ from stacks.tasks import worker_task
 MAX_CONCURRENCY = 1000
 """Workers of a run at most; all of them must run at once, or the gang waits for itself."""
 
+MAP_LABEL = "ranks"
+"""Part of the ARNs of the ranks' executions."""
+
 _OUTCOME = "outcome#{}#{}#{}"
 _ABORT = "abort#{}#{}"
 _BY = r'\{"rank": {}\}'
@@ -36,7 +39,7 @@ def gang(scope: Construct, *, run_table: dynamodb.ITable) -> sfn.DistributedMap:
         max_concurrency=MAX_CONCURRENCY,
         tolerated_failure_percentage=100,
         map_execution_type=sfn.StateMachineType.STANDARD,
-        label="ranks",
+        label=MAP_LABEL,
         result_path=sfn.JsonPath.DISCARD,
     )
     return children.item_processor(_rank(scope, run_table))
@@ -113,9 +116,12 @@ def _put(
     )
     put.add_retry(errors=["DynamoDB.ConditionalCheckFailedException"], max_attempts=0)
     put.add_retry(
-        errors=["States.TaskFailed"], interval=cdk.Duration.seconds(1), backoff_rate=2, max_attempts=5,
+        errors=["States.TaskFailed"],
+        interval=cdk.Duration.seconds(1),
+        backoff_rate=2,
+        max_attempts=5,
         jitter_strategy=sfn.JitterType.FULL,
-    )  # fmt: skip
+    )
     return put
 
 

@@ -90,8 +90,8 @@ def install(options: Sequence[str]) -> Path:
         return folder
     BUILT.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=BUILT))
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile",
-               "--requirement", str(REQUIREMENTS), "--target", str(unfinished / "python"), *options]  # fmt: skip
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    command = [*pip, "--requirement", str(REQUIREMENTS), "--target", str(unfinished / "python"), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         shutil.rmtree(unfinished)

@@ -30,9 +30,7 @@ class Monitoring(Construct):
         return self._group("state-machine", f"/aws/vendedlogs/states/{self._prefix}")
 
     def _group(self, construct_id: str, name: str) -> logs.LogGroup:
-        group = logs.LogGroup(
-            self, construct_id, log_group_name=name, removal_policy=cdk.RemovalPolicy.DESTROY
-        )
+        group = logs.LogGroup(self, construct_id, log_group_name=name, removal_policy=cdk.RemovalPolicy.DESTROY)
         resource = group.node.default_child
         assert isinstance(resource, logs.CfnLogGroup)
         resource.retention_in_days = self._retention_days

@@ -3,6 +3,8 @@
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from stacks.acknowledgements import acknowledge
+
 
 class Network(Construct):
     """A VPC of isolated subnets, and the workers' security group.
@@ -29,6 +31,7 @@ class Network(Construct):
                 "DynamoDb": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.DYNAMODB),
             },
         )
+        acknowledge(self.vpc, "VPC7", "Flow logs are billed by volume, and no route leads out of these subnets.")
         self.worker_security_group = ec2.SecurityGroup(
             self,
             "Workers",

@@ -6,8 +6,8 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
-from examples import build
 
+from examples import build
 from stacks.cache import Cache
 from stacks.functions import Functions
 from stacks.layers import Layers
@@ -43,9 +43,7 @@ class PaytrainStack(cdk.Stack):
         runtime = _runtime_of_this_python() if twin else lambda_.Runtime.PYTHON_3_12
         retain = settings.removal_policy == "retain"
 
-        monitoring = Monitoring(
-            self, "Monitoring", prefix=construct_id, retention_days=settings.log_retention_days
-        )
+        monitoring = Monitoring(self, "Monitoring", prefix=construct_id, retention_days=settings.log_retention_days)
         storage = Storage(
             self,
             "Storage",

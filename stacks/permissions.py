@@ -1,9 +1,10 @@
-"""What functions may do, statement by statement, each with the resources it is about.
+"""What functions may do: actions one by one, each with the resources it is about.
 
 CDK's grants come with actions that nobody here calls (Scan, List*, ...); these do not.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -13,45 +14,78 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from stacks.acknowledgements import acknowledge_wildcard
+
 RUNS = "runs/*"
 """Objects that belong to runs, in the artifacts bucket."""
 
 
-def function_role(scope: Construct, construct_id: str, *log_groups: logs.ILogGroup) -> iam.Role:
-    """Return a role for functions that write to these log groups; it may do nothing else yet."""
+@dataclass(frozen=True)
+class Permission:
+    """Actions allowed on resources.
+
+    Attributes
+    ----------
+    why_wildcard
+        Why resources are named with a ``*``; empty when none is.
+    """
+
+    actions: Sequence[str]
+    resources: Sequence[str]
+    why_wildcard: str = ""
+
+    def statement(self) -> iam.PolicyStatement:
+        """Return the IAM statement."""
+        return iam.PolicyStatement(actions=list(self.actions), resources=list(self.resources))
+
+
+def function_role(
+    scope: Construct, construct_id: str, *, log_groups: Sequence[logs.ILogGroup], permissions: Sequence[Permission]
+) -> iam.Role:
+    """Return a role for functions that write to these log groups and may do nothing but what is listed."""
     role = iam.Role(scope, construct_id, assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    role.add_to_policy(
-        allow(["logs:CreateLogStream", "logs:PutLogEvents"], [group.log_group_arn for group in log_groups])
-    )
+    own_logs = Permission(["logs:CreateLogStream", "logs:PutLogEvents"], [group.log_group_arn for group in log_groups])
+    for permission in (own_logs, *permissions):
+        role.add_to_policy(permission.statement())
+        explain_wildcards(role, permission)
+    # Lambda adds X-Ray's actions to the role of a traced function.
+    acknowledge_wildcard(role, "*", "X-Ray, account settings and network interfaces to be made cannot be named.")
     return role
 
 
-def allow(actions: Sequence[str], resources: Sequence[str]) -> iam.PolicyStatement:
-    """Return a statement that allows the actions on the resources."""
-    return iam.PolicyStatement(actions=list(actions), resources=list(resources))
+def explain_wildcards(construct: Construct, permission: Permission) -> None:
+    """Tell cdk-nag why the permission's resources have wildcards."""
+    if permission.why_wildcard:
+        for resource in permission.resources:
+            acknowledge_wildcard(construct, resource, permission.why_wildcard)
 
 
-def on_table(table: dynamodb.ITable, *actions: str) -> iam.PolicyStatement:
+def on_table(table: dynamodb.ITable, *actions: str) -> Permission:
     """Allow the named DynamoDB actions (``GetItem``, ...) on a table."""
-    return allow([f"dynamodb:{action}" for action in actions], [table.table_arn])
+    return Permission([f"dynamodb:{action}" for action in actions], [table.table_arn])
 
 
-def on_objects(bucket: s3.IBucket, pattern: str, *actions: str) -> iam.PolicyStatement:
+def on_objects(bucket: s3.IBucket, pattern: str, *actions: str) -> Permission:
     """Allow the named S3 actions (``GetObject``, ...) on a bucket's objects."""
-    return allow([f"s3:{action}" for action in actions], [bucket.arn_for_objects(pattern)])
+    return Permission(
+        [f"s3:{action}" for action in actions],
+        [bucket.arn_for_objects(pattern)],
+        "Runs and users name their objects.",
+    )
 
 
-def listing(*bucket_arns: str) -> iam.PolicyStatement:
+def listing(*bucket_arns: str) -> Permission:
     """Allow to list buckets; without it S3 answers 403, not 404, when a key does not exist."""
-    return allow(["s3:ListBucket"], bucket_arns)
+    return Permission(["s3:ListBucket"], bucket_arns)
 
 
-def reading(bucket_names: Sequence[str]) -> list[iam.PolicyStatement]:
+def reading(bucket_names: Sequence[str]) -> list[Permission]:
     """Allow to read the buckets that users keep models and data in; empty without buckets."""
     if not bucket_names:
         return []
     arns = external_bucket_arns(bucket_names)
-    return [listing(*arns), allow(["s3:GetObject", "s3:GetObjectVersion"], [f"{arn}/*" for arn in arns])]
+    objects = [f"{arn}/*" for arn in arns]
+    return [listing(*arns), Permission(["s3:GetObject", "s3:GetObjectVersion"], objects, "Users name their objects.")]
 
 
 def external_bucket_arns(bucket_names: Sequence[str]) -> list[str]:
@@ -59,16 +93,17 @@ def external_bucket_arns(bucket_names: Sequence[str]) -> list[str]:
     return [f"arn:{cdk.Aws.PARTITION}:s3:::{name}" for name in bucket_names]
 
 
-def invoking(*functions: lambda_.IFunction) -> iam.PolicyStatement:
-    """Allow to invoke any published version of the functions.
+def invoking(*functions: lambda_.IFunction) -> Permission:
+    """Allow to invoke any published version of the functions."""
+    return Permission(
+        ["lambda:InvokeFunction"],
+        [f"{function.function_arn}:*" for function in functions],
+        "A run that began before a deployment goes on with the versions it began with.",
+    )
 
-    Any, not the newest: a run that has begun before a deployment goes on with the versions it began with.
-    """
-    return allow(["lambda:InvokeFunction"], [f"{function.function_arn}:*" for function in functions])
 
-
-def interfaces() -> iam.PolicyStatement:
-    """Allow what Lambda needs to attach functions to a VPC; interfaces have no ARN before they exist."""
-    names = ("CreateNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets", "DeleteNetworkInterface",
-             "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")  # fmt: skip
-    return allow([f"ec2:{name}" for name in names], ["*"])
+def interfaces() -> Permission:
+    """Allow what Lambda needs to attach functions to a VPC."""
+    on_interfaces = [f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete")]
+    on_addresses = [f"ec2:{verb}PrivateIpAddresses" for verb in ("Assign", "Unassign")]
+    return Permission([*on_interfaces, *on_addresses, "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"], ["*"])

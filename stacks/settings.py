@@ -3,19 +3,23 @@
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal, get_origin
 
-from paytrain.errors import PaytrainError, sentence
-from paytrain.job import Job
 from pydantic import Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
-_CDK_PREFIXES = ("@aws-cdk", "@cdklabs", "aws:", "aws-cdk:", "cdk-")
-_LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731,
-                       1096, 1827, 2192, 2557, 2922, 3288, 3653)  # fmt: skip
+from paytrain.errors import PaytrainError, sentence
+from paytrain.job import Job
 
-BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+_CDK_PREFIXES = ("@aws-cdk", "@cdklabs", "aws:", "aws-cdk:", "cdk-")
+_LOG_RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180),
+    *(365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+
+BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", examples=["my-data"])]
 MemoryMb = Annotated[int, Field(ge=128, le=10240)]
 
 
@@ -29,15 +33,23 @@ class SettingsError(PaytrainError):
 class Settings(Job):
     """Every context key of the deployment; those inherited from the job are the defaults of its runs."""
 
-    stage: str = Field("dev", pattern=r"^[a-z][a-z0-9-]{0,19}$", description="tells deployments in one account apart")
+    stage: str = Field(
+        "dev",
+        pattern=r"^[a-z][a-z0-9-]{0,19}$",
+        examples=["dev", "prod"],
+        description="tells deployments in one account apart",
+    )
     packaging: Literal["image", "zip"] = Field("image", description="of the worker; zip is for the laptop twin")
     architecture: Literal["x86_64", "arm64", "auto"] = Field("auto", description="auto: that of the deploying machine")
     worker_memory_sizes: list[MemoryMb] = Field(
-        [1769, 3008], min_length=1, max_length=6, description="memory sizes for which there are workers")
+        [1769, 3008], min_length=1, max_length=6, description="memory sizes for which there are workers"
+    )
     worker_timeout_seconds: int = Field(900, ge=10, le=900, description="after which Lambda kills a worker")
     tmp_mb: int = Field(512, ge=512, le=10240, description="a worker's /tmp")
     data_buckets: list[BucketName] = Field([], max_length=10, description="from which models and data may come")
-    cache_mode: Literal["provisioned", "none"] = Field("provisioned", description="whether there is a Memcached cluster")
+    cache_mode: Literal["provisioned", "none"] = Field(
+        "provisioned", description="whether there is a Memcached cluster"
+    )
     cache_node_type: str = Field("cache.t4g.micro", description="of the Memcached cluster")
     cache_nodes: int = Field(1, ge=1, le=40, description="nodes of the Memcached cluster")
     cache_item_mb: int = Field(8, ge=1, le=128, description="largest item of the Memcached cluster, MiB")
@@ -111,19 +123,22 @@ def read_settings(context: Mapping[str, Any]) -> Settings:
         raise SettingsError(sentence(error, "deployment", Settings)) from None
     if settings.channel == "memcached" and not settings.has_cache:
         raise SettingsError(
-            'channel = "memcached" is not allowed with cache_mode = "none": choose another channel or provision a cache.')
+            'channel = "memcached" is not allowed: cache_mode = "none" has no cache; choose another of the two.'
+        )
     if settings.memory_mb not in settings.worker_memory_sizes:
         sizes = ", ".join(map(str, settings.worker_memory_sizes))
         raise SettingsError(f"memory_mb = {settings.memory_mb} is not allowed: worker_memory_sizes has {sizes}.")
     if len(set(settings.worker_memory_sizes)) < len(settings.worker_memory_sizes):
-        raise SettingsError(f"worker_memory_sizes = {settings.worker_memory_sizes} is not allowed: name each size once.")
+        raise SettingsError(
+            f"worker_memory_sizes = {settings.worker_memory_sizes} is not allowed: name each size once."
+        )
     return settings
 
 
 @cache
 def priced_cache_nodes() -> tuple[str, ...]:
     """Node types whose price the library knows, so that a run can be billed."""
-    prices = json.loads((files("paytrain") / "planner" / "prices.json").read_text())
+    prices = json.loads((files("paytrain.planner") / "facts" / "prices.json").read_text())
     return tuple(prices["elasticache_memcached"]["on_demand_hour"])
 
 
@@ -132,10 +147,8 @@ def _readings(value: Any, *, as_list: bool) -> Iterator[Any]:
     yield value
     if not isinstance(value, str):
         return
-    try:
+    with suppress(ValueError):
         yield json.loads(value)
-    except ValueError:
-        pass
     if as_list:
         parts = [part.strip() for part in value.split(",") if part.strip()]
         yield parts

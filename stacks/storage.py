@@ -9,6 +9,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
+from stacks.acknowledgements import acknowledge
+
 CHECKPOINT_TAG = {"paytrain": "checkpoint"}
 """S3 tag of a checkpoint's objects: lifecycle rules know prefixes, and a run's model shares the checkpoints'."""
 
@@ -73,6 +75,7 @@ class Storage(Construct):
             time_to_live_attribute=TTL_ATTRIBUTE,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
+        acknowledge(self.exchange_table, "DDB3", "Its items are worthless after the round that exchanged them.")
         self.examples = {
             name: {
                 role: s3_assets.Asset(self, f"Example-{name}-{role}", path=str(path)) for role, path in parts.items()
@@ -97,8 +100,10 @@ class Storage(Construct):
         return [asset.bucket.bucket_arn for asset in assets[:1]]
 
     def _bucket(self, name: str, *, versioned: bool, rules: list[s3.LifecycleRule]) -> s3.Bucket:
-        incomplete = s3.LifecycleRule(id="incomplete-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(1))
-        return s3.Bucket(
+        incomplete = s3.LifecycleRule(
+            id="incomplete-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(1)
+        )
+        bucket = s3.Bucket(
             self,
             name,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
@@ -109,3 +114,5 @@ class Storage(Construct):
             removal_policy=self._removal_policy,
             auto_delete_objects=self._removal_policy == cdk.RemovalPolicy.DESTROY,
         )
+        acknowledge(bucket, "S1", "Access logs would cost more than a run; CloudTrail can record data events.")
+        return bucket

@@ -21,6 +21,7 @@ _SERVICE = [
     "Lambda.SdkClientException",
     "Lambda.ClientExecutionTimeoutException",
 ]
+_LONGEST_DELAY = cdk.Duration.seconds(31)
 
 
 def zip_task(
@@ -77,10 +78,8 @@ def worker_task(
 def retry_unstarted(task: sfn_tasks.LambdaInvoke | sfn.CustomState) -> None:
     """Retry only what surely has not begun: a throttled call, and one of a function that was idle for weeks."""
     task.add_retry(**_retry(_THROTTLED, seconds=1, attempts=8))
-    task.add_retry(
-        errors=_WAKING, interval=cdk.Duration.seconds(30), backoff_rate=1, max_attempts=20,
-        jitter_strategy=sfn.JitterType.FULL,
-    )  # fmt: skip
+    # Twenty times 15 seconds on average: such a function is ready again within minutes.
+    task.add_retry(**_retry(_WAKING, seconds=30, attempts=20))
 
 
 def _retry(errors: list[str], *, seconds: int, attempts: int) -> dict[str, Any]:
@@ -89,6 +88,6 @@ def _retry(errors: list[str], *, seconds: int, attempts: int) -> dict[str, Any]:
         "interval": cdk.Duration.seconds(seconds),
         "backoff_rate": 2,
         "max_attempts": attempts,
-        "max_delay": cdk.Duration.seconds(30),
+        "max_delay": _LONGEST_DELAY,
         "jitter_strategy": sfn.JitterType.FULL,
     }

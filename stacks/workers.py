@@ -84,17 +84,23 @@ class Workers(Construct):
         }
         self.outside: dict[int, lambda_.Function] = {}
         self.inside: dict[int, lambda_.Function] = {}
-        places = [("outside", "", self.outside, None)]
+        places: list[tuple[str, str, dict[int, lambda_.Function], ec2.IVpc | None]] = [
+            ("outside", "", self.outside, None)
+        ]
         if vpc is not None:
             places.append(("inside", "-vpc", self.inside, vpc))
         for place, suffix, functions, place_vpc in places:
             names = {size: f"worker-{size}{suffix}" for size in memory_sizes}
             logs = {size: monitoring.function_logs(name) for size, name in names.items()}
-            role = permissions.function_role(self, f"Role-{place}", *logs.values())
-            for statement in _statements(storage, data_buckets):
-                role.add_to_policy(statement)
-            if place_vpc is not None:
-                role.add_to_policy(permissions.interfaces())
+            role = permissions.function_role(
+                self,
+                f"Role-{place}",
+                log_groups=list(logs.values()),
+                permissions=[
+                    *_permissions(storage, data_buckets),
+                    *([permissions.interfaces()] if place_vpc is not None else []),
+                ],
+            )
             for size, name in names.items():
                 functions[size] = self._function(
                     name,
@@ -161,7 +167,9 @@ class Workers(Construct):
 
 def published(*, retry_attempts: int | None = None) -> lambda_.VersionOptions:
     """Return options of a published version: it stays after a deployment, for the runs that began with it."""
-    return lambda_.VersionOptions(removal_policy=cdk.RemovalPolicy.RETAIN, retry_attempts=retry_attempts)
+    return lambda_.VersionOptions(
+        removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE, retry_attempts=retry_attempts
+    )
 
 
 def _image(*, arm: bool) -> lambda_.DockerImageCode:
@@ -172,7 +180,7 @@ def _image(*, arm: bool) -> lambda_.DockerImageCode:
     )
 
 
-def _statements(storage: Storage, data_buckets: Sequence[str]) -> list[iam.PolicyStatement]:
+def _permissions(storage: Storage, data_buckets: Sequence[str]) -> list[permissions.Permission]:
     artifacts, exchange = storage.artifacts, storage.exchange
     return [
         permissions.on_table(storage.run_table, "GetItem", "PutItem", "UpdateItem", "Query"),
@@ -181,6 +189,6 @@ def _statements(storage: Storage, data_buckets: Sequence[str]) -> list[iam.Polic
         permissions.on_objects(artifacts, permissions.RUNS, "PutObject", "PutObjectTagging"),
         permissions.on_objects(exchange, "*", "GetObject", "PutObject", "DeleteObject"),
         permissions.listing(artifacts.bucket_arn, exchange.bucket_arn),
-        permissions.allow(["s3:GetObject"], storage.example_object_arns()),
+        permissions.Permission(["s3:GetObject"], storage.example_object_arns()),
         *permissions.reading(data_buckets),
     ]

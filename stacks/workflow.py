@@ -1,5 +1,6 @@
 """The state machine: a relay of laps, and the way out of every failure."""
 
+import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -8,8 +9,9 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from stacks import permissions
+from stacks.acknowledgements import acknowledge_wildcard
 from stacks.functions import Functions
-from stacks.gang import gang
+from stacks.gang import MAP_LABEL, gang
 from stacks.tasks import worker_task, zip_task
 from stacks.workers import Workers
 
@@ -48,7 +50,15 @@ class Workflow(Construct):
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
-        self.state_machine.add_to_role_policy(permissions.invoking(*functions.all()[:4], *workers.all()))
+        invoking = permissions.invoking(*functions.of_the_workflow(), *workers.all())
+        self.state_machine.add_to_role_policy(invoking.statement())
+        permissions.explain_wildcards(self.state_machine, invoking)
+        acknowledge_wildcard(self.state_machine, "*", "Delivery of logs and X-Ray have no resources to name.")
+        # CDK lets the Map's executions be watched, stopped and redriven, in a policy of its own.
+        machine = cdk.Fn.select(6, cdk.Fn.split(":", self.state_machine.state_machine_arn))
+        executions = f"arn:{cdk.Aws.PARTITION}:states:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:execution:{machine}"
+        for pattern in (f"{executions}:*", f"{executions}/{MAP_LABEL}:*"):
+            acknowledge_wildcard(self.state_machine, pattern, "The executions of this state machine itself.")
         events.Rule(
             self,
             "Ended",
@@ -157,7 +167,7 @@ class Workflow(Construct):
             "Unexplained",
             comment="Not even the explanation worked",
             error="Unexplained",
-            cause="The run failed and so did its explanation; the execution's history and the logs of explain say more.",
+            cause="The run failed and so did its explanation; the history and the logs of explain say more.",
         )
         explain.add_catch(unexplained, errors=["States.ALL"], result_path="$.unexplained")
         explain.next(

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from pymemcache.client.base import Client
 
+from paytrain.channels import aws as clients
 from paytrain.channels.base import Channel
 from paytrain.channels.constants import DYNAMODB_ITEM_OVERHEAD_BYTES, MEMCACHED_ITEM_OVERHEAD_BYTES
 from paytrain.channels.open import open_channel
@@ -54,6 +55,8 @@ def aws() -> Iterator[None]:
     with servers.ministack(servers.free_port()) as endpoint, pytest.MonkeyPatch.context() as environment:
         for name, value in {**servers.CREDENTIALS, "AWS_ENDPOINT_URL": endpoint}.items():
             environment.setenv(name, value)
+        # Clients are kept for the life of a process; those of other tests lead elsewhere.
+        clients.client.cache_clear()
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         boto3.client("dynamodb").create_table(
             TableName=TABLE,
@@ -62,6 +65,7 @@ def aws() -> Iterator[None]:
             BillingMode="PAY_PER_REQUEST",
         )
         yield
+        clients.client.cache_clear()
 
 
 @pytest.fixture(scope="session")

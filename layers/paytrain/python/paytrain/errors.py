@@ -1,9 +1,13 @@
 """What can go wrong, each error with its likely cause; messages are sentences for the person who has to act."""
 
-from collections.abc import Mapping
+import json
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from paytrain import allowed
+
+_SHOWN_CHARACTERS = 120
 
 
 class PaytrainError(Exception):
@@ -49,17 +53,6 @@ class LapTooShort(PaytrainError):
     """
 
 
-_REASONS = {
-    "missing": "it is required",
-    "int_type": "it must be a whole number",
-    "int_from_float": "it must be a whole number",
-    "float_type": "it must be a number",
-    "bool_type": "it must be true or false",
-    "string_type": "it must be a string",
-    "finite_number": "it must be a finite number",
-}
-
-
 def sentence(error: ValidationError, of: str, model: type[BaseModel]) -> str:
     """Say the first problem of a pydantic validation in one sentence.
 
@@ -68,9 +61,9 @@ def sentence(error: ValidationError, of: str, model: type[BaseModel]) -> str:
     error
         What pydantic raised.
     of
-        What was being read, such as ``"job"``; named when a key is unknown.
+        What was being read, such as ``"job"``; named when a key is unknown or missing.
     model
-        The model that was validated; its fields are what is allowed.
+        The model that was validated; its JSON schema says what is allowed.
 
     Returns
     -------
@@ -78,33 +71,21 @@ def sentence(error: ValidationError, of: str, model: type[BaseModel]) -> str:
         A sentence that names the key, the value given and what is allowed.
     """
     problem = error.errors(include_url=False)[0]
-    path = [str(part) for part in problem["loc"] if not str(part).startswith(("function-", "model-"))]
-    key = ".".join(path) or of
+    schema = model.model_json_schema()
+    path, here = allowed.find(schema, problem["loc"])
     if problem["type"] == "extra_forbidden":
-        fields = _fields_at(model, path[:-1])
-        return f"{key} is not a key of a {of}: allowed are {', '.join(sorted(fields))}."
+        keys = ", ".join(sorted(allowed.keys_of(here, schema)))
+        inside = f" in {'.'.join(path)}" if path else ""
+        return f"{'.'.join([*path, str(problem['loc'][-1])])} is not a key of a {of}: allowed{inside} are {keys}."
+    reason = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] != "value_error":
+        reason = f"it must be {allowed.words(here, schema)}"
+    key = ".".join(path) or of
     if problem["type"] == "missing":
-        return f"{key} is missing from the {of}: it is required."
-    given = _shown(problem["input"])
-    reason = _REASONS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix(
-        "Input should be "
-    )
-    if not reason.startswith("it "):
-        reason = f"it must be {reason}"
-    return f"{key} = {given} is not allowed: {reason}."
+        return f"{key} is missing from the {of}: {reason}."
+    return f"{key} = {_shown(problem['input'])} is not allowed: {reason}."
 
 
 def _shown(value: Any) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _fields_at(model: type[BaseModel], path: list[str]) -> Mapping[str, Any]:
-    """Fields of the model nested at ``path``; the model's own when the path does not name one."""
-    for name in path:
-        field = model.model_fields.get(name)
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if nested:
-            model = nested[0]
-    return model.model_fields
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."

@@ -17,7 +17,15 @@ WIRE_ITEM_BYTES = {"float32": 4, "float64": 8}
 CONSOLE_SAMPLE_KEY = "Comment"
 """The Step Functions console offers ``{"Comment": ...}`` as input; the key is ignored."""
 
-Uri = Annotated[str, Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]+/.+|example:[a-z0-9_-]+)$")]
+_S3_URI = r"s3://[a-z0-9][a-z0-9.-]+/.+"
+S3Uri = Annotated[str, Field(pattern=f"^{_S3_URI}$", examples=["s3://bucket/train.npz"])]
+Uri = Annotated[
+    str, Field(pattern=f"^({_S3_URI}|example:[a-z0-9_-]+)$", examples=["s3://bucket/train.npz", "example:mnist"])
+]
+Schedule = Annotated[
+    dict[str, Any],
+    Field(examples=[{"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 1000}}]),
+]
 
 
 class _Strict(BaseModel):
@@ -27,8 +35,8 @@ class _Strict(BaseModel):
 class Data(_Strict):
     """Where the samples are: ``.npz`` objects with ``x`` and ``y``, first axis the samples."""
 
-    train: Uri
-    validation: Uri | None = None
+    train: S3Uri
+    validation: S3Uri | None = None
 
 
 class EarlyStopping(_Strict):
@@ -45,11 +53,15 @@ class Job(_Strict):
     Batch sizes are per worker: ``workers`` × ``batch_size`` samples make one optimizer step.
     """
 
-    model: Uri = Field("example:mnist", description="a compiled Keras model, s3://bucket/name.keras or example:name")
+    model: Uri = Field(
+        "example:mnist",
+        examples=["s3://bucket/name.keras", "example:mnist"],
+        description="a compiled Keras model, s3://bucket/name.keras or example:name",
+    )
     data: Data | Uri = Field("example:mnist", description="training and validation data, or example:name")
     epochs: int = Field(3, ge=1, le=100_000, description="passes over the training data")
     batch_size: int = Field(64, ge=1, le=1_000_000, description="samples per worker and step")
-    seed: int = Field(1, ge=0, lt=2**63, description="of the order of samples, Dropout and the like")
+    seed: int = Field(1, ge=0, le=2**63 - 1, description="of the order of samples, Dropout and the like")
     shuffle: bool = Field(True, description="a new order of the samples in every epoch, as in Keras")
     workers: int = Field(4, ge=1, le=MAX_WORKERS, description="world size")
     memory_mb: int = Field(1769, ge=128, le=10240, description="memory of a worker; 1,769 MB are one vCPU")
@@ -61,7 +73,7 @@ class Job(_Strict):
         "float32", description="how numbers travel; exact for variables of that type"
     )
     early_stopping: EarlyStopping | None = Field(None, description="stop when a metric no longer improves")
-    learning_rate: Annotated[float, Field(gt=0)] | dict[str, Any] | None = Field(
+    learning_rate: Annotated[float, Field(gt=0)] | Schedule | None = Field(
         None, description="replaces the optimizer's: a number or a serialized Keras schedule"
     )
     checkpoint_every: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(

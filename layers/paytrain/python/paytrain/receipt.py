@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from paytrain.exchange.votes import Vote
 from paytrain.plan import Plan
 from paytrain.planner import prices
-from paytrain.run import Checkpoint, Outcome
+from paytrain.run import RUN_STOPPED, Checkpoint, Outcome
 
 _PARENT_TRANSITIONS = 4
 """Of a run beside its laps: Resolve, Prepare, Plan, Finish."""
@@ -67,7 +66,7 @@ def make(
         "run_id": plan.run_id,
         "status": "failed" if failure else "succeeded",
         "error": failure,
-        "stopped_by": _stopped_by(plan, outcomes, final, failure),
+        "stopped_by": _stopped_by(plan, final, failure),
         "weights_sha256": weights_sha256,
         "results": results,
         "laps": laps,
@@ -85,12 +84,9 @@ def make(
     }
 
 
-def _stopped_by(plan: Plan, outcomes: Sequence[Outcome], final: Checkpoint, failure: dict[str, str] | None) -> str:
+def _stopped_by(plan: Plan, final: Checkpoint, failure: dict[str, str] | None) -> str:
     if failure:
-        return "failure"
-    votes = Vote(max((o.votes for o in outcomes if o.step == final.step), default=0))
-    if Vote.ASKED in votes:
-        return "asked"
+        return "asked" if failure["error"] == RUN_STOPPED else "failure"
     return "last_step" if final.step >= plan.total_steps else "early_stopping"
 
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 COMMON_PART = "model"
 """A checkpoint's part that rank 0 writes for all: weights, optimizer, progress."""
 
+RUN_STOPPED = "RunStopped"
+"""The error of a run that somebody outside has ended, which is no failure of its own."""
+
 _SAFE_RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
 
 

@@ -33,11 +33,11 @@ def parts_of(buffers: Sequence[Buffer]) -> list[Part]:
     return parts
 
 
-def split(buffer: Buffer, chunk_bytes: int) -> list[memoryview]:
-    """Views of at most ``chunk_bytes`` that together are the buffer; one empty view for an empty buffer."""
+def split(buffer: Buffer, chunk_bytes: int) -> list[Buffer]:
+    """Buffers of at most ``chunk_bytes`` that together are the given one; that one itself, uncopied, if it fits."""
     view = memoryview(buffer)
-    if not view.nbytes:
-        return [memoryview(b"")]
+    if view.nbytes <= chunk_bytes:
+        return [buffer]
     view = view.cast("B")
     return [view[start : start + chunk_bytes] for start in range(0, view.nbytes, chunk_bytes)]
 

@@ -10,7 +10,7 @@ EXPIRY_SECONDS = 6 * 3600
 """When DynamoDB and Memcached may forget an object that nobody deleted; far longer than any lap."""
 
 CONNECT_TIMEOUT_SECONDS = 3
-READ_TIMEOUT_SECONDS = 20
+READ_TIMEOUT_SECONDS = 10
 """Without a byte from the service for so long, a request is given up and tried again."""
 
 ATTEMPTS = 8

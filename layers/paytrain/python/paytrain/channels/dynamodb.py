@@ -90,19 +90,19 @@ class DynamoDBChannel:
     def delete(self, key: str, parts: Sequence[Part]) -> None:
         """Do nothing: items expire free of charge, while a delete is billed like a write."""
 
-    def _put_items(self, items: Sequence[tuple[str, memoryview]]) -> None:
+    def _put_items(self, items: Sequence[tuple[str, Buffer]]) -> None:
         for _ in self._concurrently(self._put_item, items):
             pass
 
-    def _put_item(self, item: tuple[str, memoryview]) -> None:
-        key, content = item
+    def _put_item(self, item: tuple[str, Buffer]) -> None:
+        key, content = item[0], bytes(item[1])
         units = -(-_item_bytes(key, content) // DYNAMODB_WRITE_UNIT_BYTES)
         self.usage.add(dynamodb_requests=1, dynamodb_write_units=units, bytes_up=len(content))
         expires_at = str(int(time.time()) + EXPIRY_SECONDS)
         try:
             answer = self._client.put_item(
                 TableName=self._table,
-                Item={"key": {"S": key}, "b": {"B": bytes(content)}, "expires_at": {"N": expires_at}},
+                Item={"key": {"S": key}, "b": {"B": content}, "expires_at": {"N": expires_at}},
                 ConditionExpression="attribute_not_exists(#key)",
                 ExpressionAttributeNames={"#key": "key"},
             )
@@ -141,10 +141,10 @@ class DynamoDBChannel:
         return map(call, arguments) if len(arguments) < 2 else self._pool.map(call, arguments)
 
 
-def _item_bytes(key: str, content: Buffer) -> int:
+def _item_bytes(key: str, content: bytes) -> int:
     """An item's size as DynamoDB counts it: names and values; ten digits take six bytes."""
-    return len("key") + len(key) + len("b") + memoryview(content).nbytes + len("expires_at") + 6
+    return len("key") + len(key) + len("b") + len(content) + len("expires_at") + 6
 
 
-def _read_units(key: str, content: Buffer) -> int:
+def _read_units(key: str, content: bytes) -> int:
     return -(-_item_bytes(key, content) // DYNAMODB_READ_UNIT_BYTES)

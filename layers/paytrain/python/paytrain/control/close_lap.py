@@ -8,7 +8,7 @@ from paytrain.control.environment import CloseEnvironment
 from paytrain.control.plan import state_of
 from paytrain.exchange.votes import Vote
 from paytrain.plan import Plan
-from paytrain.run import Checkpoint, Items, Keys, Outcome, Start, newest_complete
+from paytrain.run import RUN_STOPPED, Checkpoint, Items, Keys, Outcome, Start, newest_complete
 from paytrain.store import Artifacts, RunTable
 
 
@@ -89,7 +89,7 @@ def decide(
             return Decision("finished")
         if status == "stopped" and saved:
             if Vote.ASKED in Vote(votes):
-                return Decision("give_up", "RunStopped", "The run was stopped from outside.")
+                return Decision("give_up", RUN_STOPPED, "The run was stopped from outside.")
             return Decision("continue")
     if absent := sorted(set(range(plan.workers)) - claimed - set(outcomes)):
         return Decision(

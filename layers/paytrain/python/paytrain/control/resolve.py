@@ -73,8 +73,6 @@ def _example(key: str, value: str, environment: ResolveEnvironment) -> dict[str,
 
 def _refuse_bucket(key: str, uri: str, environment: ResolveEnvironment) -> None:
     allowed = [environment.artifacts_bucket, *environment.data_buckets]
-    if uri.startswith(_EXAMPLE):
-        raise JobError(f'{key} = "{uri}" is not allowed: it must be an s3:// URI.')
     if split_uri(uri)[0] not in allowed:
         raise JobError(
             f'{key} = "{uri}" is not allowed: its bucket must be one of {", ".join(allowed)} '

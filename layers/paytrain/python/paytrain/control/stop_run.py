@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from paytrain.control.environment import WorkerFunctions
-from paytrain.run import Items, Keys, run_id_of
+from paytrain.run import RUN_STOPPED, Items, Keys, run_id_of
 from paytrain.store import Artifacts, RunTable, client
 
 
@@ -28,7 +28,7 @@ def stop_run(event: dict[str, Any], environment: WorkerFunctions) -> dict[str, A
     if run is None or table.get(Items.start(0, 0)) is None or _has_receipt(run_id, environment):
         return {"run_id": run_id, "salvage": False}
     table.put_once(Items.STOP, {"by": detail["status"]})
-    failure = {"error": "RunStopped", "cause": f"The execution was ended from outside ({detail['status']})."}
+    failure = {"error": RUN_STOPPED, "cause": f"The execution was ended from outside ({detail['status']})."}
     payload = {"action": "finish", "run_id": run_id, **failure}
     client("lambda").invoke(
         FunctionName=run["single_function"], InvocationType="Event", Payload=json.dumps(payload).encode()

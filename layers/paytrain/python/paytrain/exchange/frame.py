@@ -19,8 +19,8 @@ _DTYPE_CODES = {dtype: code for code, dtype in enumerate(WIRE_DTYPES.values(), s
 
 _MAGIC = b"PTRN"
 _VERSION = 1
-_HEADER = struct.Struct("<4sBBHIQQIQ")
-"""Magic, version, dtype, metrics, rank, round, samples, votes, elements."""
+_HEADER = struct.Struct("<4sBBHIIQQQ")
+"""Magic, version, dtype, votes, rank, metrics, round, samples, elements."""
 _CHECKSUM = struct.Struct("<Q")
 HEADER_BYTES = _HEADER.size + _CHECKSUM.size
 
@@ -91,11 +91,11 @@ def encode(values: NDArray[np.floating], tally: Tally, *, rank: int, round_: int
         _MAGIC,
         _VERSION,
         _DTYPE_CODES[values.dtype],
-        metrics.size,
+        tally.votes,
         rank,
+        metrics.size,
         round_,
         tally.samples,
-        tally.votes,
         values.size,
     )
     at = HEADER_BYTES + metrics.nbytes
@@ -113,12 +113,12 @@ def decode(data: Buffer, *, rank: int, round_: int, elements: int, metrics: int,
     FrameError
         Naming what differs: length, magic, version, checksum, dtype, rank, round or sizes.
     """
-    view = memoryview(data).cast("B")
+    view = memoryview(data).cast("B").toreadonly()
     where = f"The frame of rank {rank} in round {round_}"
     expected = frame_bytes(elements, metrics, dtype)
     if len(view) != expected:
         raise FrameError(f"{where} has {len(view)} bytes instead of {expected}.")
-    magic, version, code, metric_count, sender, in_round, samples, votes, size = _HEADER.unpack_from(view)
+    magic, version, code, votes, sender, metric_count, in_round, samples, size = _HEADER.unpack_from(view)
     if magic != _MAGIC or version != _VERSION:
         raise FrameError(f"{where} begins with {magic!r} version {version}: these bytes are foreign.")
     (checksum,) = _CHECKSUM.unpack_from(view, _HEADER.size)

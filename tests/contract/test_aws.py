@@ -1,12 +1,8 @@
-"""What a channel makes of a service that throttles, forbids, breaks off, restarts or is not there."""
+"""What the channels on AWS make of a service that throttles, forbids or breaks off."""
 
 import io
-import socket
-import subprocess
-import sys
-import threading
+import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +10,6 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.stub import Stubber
-from pymemcache.client.base import Client
 from urllib3.exceptions import ProtocolError
 
 from paytrain.channels import aws as aws_clients
@@ -23,11 +18,9 @@ from paytrain.channels.base import Part
 from paytrain.channels.constants import ATTEMPTS
 from paytrain.channels.dynamodb import DynamoDBChannel
 from paytrain.channels.errors import ChannelError
-from paytrain.channels.memcached import MemcachedChannel
 from paytrain.channels.s3 import S3Channel, object_key
 from paytrain.errors import FrameError
-from tests import servers
-from tests.contract.conftest import BUCKET, MIB, TABLE
+from tests.contract.conftest import BUCKET, TABLE
 
 PART = Part(0, 0, 7)
 THROTTLED = {
@@ -121,19 +114,17 @@ def test_s3_part_behind_the_end_of_its_object(key: str) -> None:
 def test_s3_keys_are_spread_over_prefixes(key: str) -> None:
     # Given 64 objects of a run
     channel = S3Channel(aws_clients.client("s3"), BUCKET)
-    keys = [f"{key[3:]}/{rank}" for rank in range(64)]
+    keys = [f"{key[3:]}/{rank:02}" for rank in range(64)]
     for each in keys:
         channel.put(each, [b"content"])
-    # When the bucket is listed, then every key has two hex digits in front, and they differ
-    prefixes = set()
-    for each in keys:
-        prefix, stored = object_key(each).split("/", 1)
-        found = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/{stored}")
-        assert [item["Key"] for item in found["Contents"]] == [f"{prefix}/{each}"]
-        assert len(prefix) == 2
-        assert 0 <= int(prefix, 16) < 256
-        prefixes.add(prefix)
-    assert len(prefixes) > 32
+    # When the bucket is listed
+    client = boto3.client("s3")
+    stored = [client.list_objects_v2(Bucket=BUCKET, Prefix=object_key(each))["Contents"] for each in keys]
+    # Then every key has two hex digits in front, and they differ
+    prefixes, rest = zip(*(item["Key"].split("/", 1) for (item,) in stored), strict=True)
+    assert list(rest) == keys
+    assert all(re.fullmatch("[0-9a-f]{2}", prefix) for prefix in prefixes)
+    assert len(set(prefixes)) > 32
 
 
 def test_s3_forbidden_is_an_error_and_says_what_is_missing(stubbed_s3: tuple[S3Channel, Stubber], key: str) -> None:
@@ -174,9 +165,10 @@ def test_dynamodb_items_left_out_are_asked_for_again() -> None:
     channel, length = DynamoDBChannel(client, TABLE, 16_384), 2 * (16_384 - 256) + 7
     item = [{"key": {"S": f"k/0/{chunk}"}, "b": {"B": bytes(16_384 - 256)}} for chunk in range(2)]
     item.append({"key": {"S": "k/0/2"}, "b": {"B": b"content"}})
+    head = {"TableName": TABLE, "Key": {"key": {"S": "k/0/0"}}}
     left_out = {TABLE: {"Keys": [{"key": {"S": "k/0/2"}}], "ConsistentRead": True}}
     with Stubber(client) as stubber:
-        stubber.add_response("get_item", {"Item": item[0]})
+        stubber.add_response("get_item", {"Item": item[0]}, {**head, "ConsistentRead": True})
         stubber.add_response("batch_get_item", {"Responses": {TABLE: [item[1]]}, "UnprocessedKeys": left_out})
         stubber.add_response(
             "batch_get_item", {"Responses": {TABLE: [item[2]]}, "UnprocessedKeys": {}}, {"RequestItems": left_out}
@@ -191,88 +183,3 @@ def test_dynamodb_items_left_out_are_asked_for_again() -> None:
         "bytes_down": length,
         "retries": 1,
     }
-
-
-def test_memcached_that_restarts_has_forgotten_and_goes_on(key: str) -> None:
-    port = servers.free_port()
-    with servers.memcached("127.0.0.1", port) as endpoint:
-        # Given a channel with several connections to a server
-        channel = MemcachedChannel(endpoint, MIB)
-        part = Part(0, 0, 500_000)
-        channel.put(key, [bytes(part.length_bytes)])
-        with ThreadPoolExecutor(8) as pool:
-            assert all(pool.map(lambda _: channel.get(key, part), range(200)))
-        assert int(Client(endpoint).stats()[b"curr_connections"]) > 3
-    # When the server restarts, and so all of them are broken
-    with servers.memcached("127.0.0.1", port):
-        # Then one retry finds the object gone, and the channel can be used on
-        assert channel.get(key, part) is None
-        assert channel.usage.snapshot()["retries"] == 1
-        channel.put(key, [b"content"])
-        assert channel.get(key, PART) == b"content"
-    # And when it is gone for good, then that is an error
-    with pytest.raises(OSError, match="refused"):
-        channel.get(key, PART)
-
-
-def test_memcached_with_smaller_items_than_planned(cache: str, key: str) -> None:
-    # Given a server with items of 1 MiB and a plan that counts on 2 MiB
-    channel = MemcachedChannel(cache, 2 * MIB)
-    # When a larger item is written, then the error says what to change, and nothing is stored
-    with pytest.raises(ChannelError, match="max_item_size"):
-        channel.put(key, [bytes(2 * MIB)])
-    assert channel.get(key, Part(0, 0, 2 * MIB)) is None
-
-
-@contextmanager
-def configuration_endpoint(nodes: list[str]) -> Iterator[str]:
-    """What ElastiCache's configuration endpoint says, in packets of a few bytes."""
-    names = " ".join("node.cache.test|{}|{}".format(*node.split(":")) for node in nodes) + "\n"
-    answer = f"CONFIG cluster 0 {len(names) + 2}\r\n1\n{names}\r\nEND\r\n".encode()
-
-    def serve() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            assert connection.recv(1024) == b"config get cluster\r\n"
-            for start in range(0, len(answer), 10):
-                connection.sendall(answer[start : start + 10])
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        thread.join()
-
-
-def test_memcached_nodes_are_discovered(cache: str, cache_8m: str, key: str) -> None:
-    # Given a cluster of two nodes, whose configuration endpoint names them in changing order
-    with configuration_endpoint([cache, cache_8m]) as endpoint:
-        writer = MemcachedChannel(endpoint, MIB)
-    with configuration_endpoint([cache_8m, cache]) as endpoint:
-        reader = MemcachedChannel(endpoint, MIB)
-    # When 64 objects are written
-    keys = [f"{key[3:]}/{rank}" for rank in range(64)]
-    for each in keys:
-        writer.put(each, [b"content"])
-    # Then everybody finds them, and both nodes have their share
-    assert all(reader.get(each, PART) == b"content" for each in keys)
-    shares = [len(Client(node).get_many([f"{each}/0/0" for each in keys])) for node in (cache, cache_8m)]
-    assert sum(shares) == len(keys)
-    assert min(shares) > 8
-
-
-@pytest.mark.parametrize(
-    ("name", "unneeded"), [("s3", "pymemcache"), ("dynamodb", "pymemcache"), ("memcached", "boto3")]
-)
-def test_only_the_clients_that_are_used_are_imported(name: str, unneeded: str, cache: str) -> None:
-    # Given a fresh interpreter, when it opens a channel
-    program = (
-        "import sys; from paytrain.channels.open import open_channel; from paytrain.plan import Plan;"
-        f"plan = Plan.model_construct(channel={name!r}, item_bytes=16384, cache_endpoint={cache!r});"
-        "channel = open_channel(plan, exchange_bucket='b', exchange_table='t');"
-        f"print(type(channel).__name__.lower(), {unneeded!r} in sys.modules)"
-    )
-    output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    # Then it is the right one, and the other library was left alone
-    assert output == f"{name}channel False\n"

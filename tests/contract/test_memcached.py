@@ -1,0 +1,87 @@
+"""What the channel on Memcached makes of a cluster: its nodes, its limits, its restarts."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from pymemcache.client.base import Client
+
+from paytrain.channels.base import Part
+from paytrain.channels.errors import ChannelError
+from paytrain.channels.memcached import MemcachedChannel
+from tests import servers
+from tests.contract.conftest import MIB
+
+PART = Part(0, 0, 7)
+
+
+def test_a_server_that_restarts_has_forgotten_and_goes_on(key: str) -> None:
+    port = servers.free_port()
+    with servers.memcached("127.0.0.1", port) as endpoint:
+        # Given a channel with several connections to a server
+        channel = MemcachedChannel(endpoint, MIB)
+        part = Part(0, 0, 500_000)
+        channel.put(key, [bytes(part.length_bytes)])
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(lambda _: channel.get(key, part), range(200)))
+        assert int(Client(endpoint).stats()[b"curr_connections"]) > 3
+    # When the server restarts, and so all of them are broken
+    with servers.memcached("127.0.0.1", port):
+        # Then one retry finds the object gone, and the channel can be used on
+        assert channel.get(key, part) is None
+        assert channel.usage.snapshot()["retries"] == 1
+        channel.put(key, [b"content"])
+        assert channel.get(key, PART) == b"content"
+    # And when it is gone for good, then that is an error
+    with pytest.raises(OSError, match="refused"):
+        channel.get(key, PART)
+
+
+def test_a_server_with_smaller_items_than_planned(cache: str, key: str) -> None:
+    # Given a server with items of 1 MiB and a plan that counts on 2 MiB
+    channel = MemcachedChannel(cache, 2 * MIB)
+    # When a larger item is written, then the error says what to change, and nothing is stored
+    with pytest.raises(ChannelError, match="max_item_size"):
+        channel.put(key, [bytes(2 * MIB)])
+    assert channel.get(key, Part(0, 0, 2 * MIB)) is None
+
+
+@contextmanager
+def configuration_endpoint(nodes: list[str]) -> Iterator[str]:
+    """What ElastiCache's configuration endpoint says, in packets of a few bytes."""
+    names = " ".join("node.cache.test|{}|{}".format(*node.split(":")) for node in nodes) + "\n"
+    answer = f"CONFIG cluster 0 {len(names) + 2}\r\n1\n{names}\r\nEND\r\n".encode()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            assert connection.recv(1024) == b"config get cluster\r\n"
+            for start in range(0, len(answer), 10):
+                connection.sendall(answer[start : start + 10])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def test_nodes_are_discovered(cache: str, cache_8m: str, key: str) -> None:
+    # Given a cluster of two nodes, whose configuration endpoint names them in changing order
+    with configuration_endpoint([cache, cache_8m]) as endpoint:
+        writer = MemcachedChannel(endpoint, MIB)
+    with configuration_endpoint([cache_8m, cache]) as endpoint:
+        reader = MemcachedChannel(endpoint, MIB)
+    # When 64 objects are written
+    keys = [f"{key[3:]}/{rank}" for rank in range(64)]
+    for each in keys:
+        writer.put(each, [b"content"])
+    # Then everybody finds them, and both nodes have their share
+    assert all(reader.get(each, PART) == b"content" for each in keys)
+    shares = [len(Client(node).get_many([f"{each}/0/0" for each in keys])) for node in (cache, cache_8m)]
+    assert sum(shares) == len(keys)
+    assert min(shares) > 8

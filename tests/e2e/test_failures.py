@@ -1,0 +1,128 @@
+"""What dies, what is taken away, what is stopped: the run ends with the same bits, or says why it cannot."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import keras
+import pytest
+import small
+from conftest import POLL_SECONDS, RUN_SECONDS, Deployment, Run, npz
+from paytrain.run import Items, Keys
+
+
+@pytest.fixture(scope="module")
+def job(main: Deployment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    train, validation = small.data()
+    return small.job(
+        main.upload("uploads/failures.keras", small.model_bytes(tmp_path_factory.mktemp("model"))),
+        main.upload("uploads/failures-train.npz", npz(*train)),
+        main.upload("uploads/failures-validation.npz", npz(*validation)),
+        epochs=8,
+        checkpoint_every=20,
+    )
+
+
+def sandboxes(plan: dict[str, Any]) -> list[int]:
+    """Process ids of the emulator's sandboxes of a run's worker function."""
+    name = plan["function"].split(":function:")[1].split(":")[0]
+    marked = [p for p in Path("/proc").glob("[0-9]*") if f"ministack-lambda-{name}-" in _command_line(p)]
+    return [int(path.name) for path in marked]
+
+
+def _command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("channel", ["memcached", "s3"])
+def test_a_killed_worker_costs_no_bit(main: Deployment, job: dict[str, Any], channel: str) -> None:
+    # given
+    undisturbed = main.run(job | {"channel": channel})
+    execution = main.start(job | {"channel": channel})
+    main.wait(execution, until=lambda s: s.progress.get("step", 0) > 30)
+    run = Run(main.stack, execution.run_id, execution.poll())
+
+    # when
+    victims = sandboxes(run.json("plan"))
+    assert len(victims) == small.WORKERS
+    os.kill(victims[-1], signal.SIGKILL)
+
+    # then
+    ended = Run(main.stack, execution.run_id, main.wait(execution))
+    assert ended.receipt["weights_sha256"] == undisturbed.receipt["weights_sha256"]
+    assert (ended.receipt["laps"], ended.receipt["attempts"]) == (1, 2)
+    assert ended.text("history") == undisturbed.text("history")
+    statuses = sorted(outcome.status for outcome in ended.table.outcomes(0, 0).values())
+    assert statuses == ["failed", "left", "left", "left"]
+    begun = ended.table.get(Items.start(0, 1))
+    assert begun is not None
+    assert begun["checkpoint"]["step"] >= 20, "the second attempt goes on from a checkpoint within the lap"
+
+
+def test_a_missing_permission_is_named_and_the_model_salvaged(main: Deployment, job: dict[str, Any]) -> None:
+    # given
+    with without_permission(main, "s3:PutObject", on="exchange"):
+        # when
+        run = main.run(job | {"channel": "s3"})
+
+    # then
+    assert run.snapshot.status == "FAILED"
+    assert "s3:PutObject" in run.snapshot.cause
+    assert "not authorized" in run.snapshot.cause
+    receipt = run.json("receipt")
+    assert (receipt["status"], receipt["stopped_by"], receipt["steps"]) == ("failed", "failure", 0)
+    assert run.bytes("model")
+
+
+@contextmanager
+def without_permission(main: Deployment, action: str, on: str) -> Iterator[None]:
+    """Take an action on a bucket away from the worker role, and give it back."""
+    iam = boto3.client("iam")
+    roles = [r["RoleName"] for page in iam.get_paginator("list_roles").paginate() for r in page["Roles"]]
+    (role,) = [name for name in roles if name.startswith("paytrain-main-WorkersRoleoutside")]
+    changed = {}
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        changed[name] = document
+        kept = [s for s in document["Statement"] if not (action in s["Action"] and on in str(s["Resource"]).lower())]
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document | {"Statement": kept}))
+    try:
+        yield
+    finally:
+        for name, document in changed.items():
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+
+def test_a_stopped_execution_leaves_a_model(main: Deployment, job: dict[str, Any], tmp_path: Path) -> None:
+    # given
+    execution = main.start(job | {"epochs": 200})
+    main.wait(execution, until=lambda s: s.progress.get("step", 0) > 30)
+
+    # when
+    execution.stop()
+
+    # then: EventBridge tells the workers to leave, and what there is gets exported
+    run = Run(main.stack, execution.run_id, main.wait(execution))
+    assert run.snapshot.status == "ABORTED"
+    wait_for(lambda: run.table.get(Items.STOP) is not None)
+    wait_for(lambda: main.has(Keys(run.run_id).receipt))
+    wait_for(lambda: len(run.table.outcomes(0, 0)) == small.WORKERS)
+    assert {outcome.status for outcome in run.table.outcomes(0, 0).values()} == {"stopped"}
+    assert run.json("receipt")["steps"] >= 20
+    assert isinstance(run.model(tmp_path), keras.Model)
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + RUN_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "this has not come true"
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,115 @@
+"""The names under which a run is stored, and which checkpoint it goes on from."""
+
+import itertools
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paytrain.run import Checkpoint, Items, Keys, Outcome, newest_complete, parts_of, rank_part, run_id_of
+
+OLD = Checkpoint(step=10, lap=0, attempt=0)
+NEW = Checkpoint(step=20, lap=1, attempt=0)
+START = Checkpoint(step=0, lap=0, attempt=0)
+
+
+@pytest.mark.parametrize("name", ["run-1", "A.b_c-9", "x" * 80, "5f0c-11"])
+def test_an_execution_gives_its_name_to_the_run(name: str) -> None:
+    assert run_id_of(name) == name
+
+
+@pytest.mark.parametrize("name", ["with space", "ümlaut", "a/b", "x" * 81, "", "new\nline", "name\n"])
+def test_a_name_that_keys_should_not_have_becomes_its_digest(name: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{32}", run_id_of(name))
+    assert run_id_of(name) == run_id_of(name) != run_id_of(name + "!")
+
+
+def test_keys_lie_under_the_run() -> None:
+    # Given a run's keys
+    keys = Keys("run-1")
+    texts = list(vars(keys).values())
+    # Then all are different and begin with the run
+    assert keys.plan == "runs/run-1/plan.json"
+    assert len(set(texts)) == len(texts) == 8
+    assert all(text.startswith("runs/run-1/") for text in texts)
+
+
+def test_a_checkpoint_part_names_step_lap_and_attempt_sortably() -> None:
+    keys = Keys("run")
+    part = keys.checkpoint_part(Checkpoint(step=1200, lap=3, attempt=1), "rank-2")
+    assert part == "runs/run/checkpoints/000001200/00003-01/rank-2.npz"
+    assert keys.checkpoint_part(OLD, "model") < keys.checkpoint_part(NEW, "model")
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.sets(st.tuples(st.integers(0, 120), st.integers(0, 20), st.integers(0, 1000)), min_size=2, max_size=2))
+def test_items_of_an_attempt_are_found_by_their_prefix_and_no_others(numbers: set[tuple[int, int, int]]) -> None:
+    # Given two ranks of some laps and attempts
+    (lap, attempt, rank), (other_lap, other_attempt, other_rank) = numbers
+    mine, other = Items.outcome(lap, attempt, rank), Items.outcome(other_lap, other_attempt, other_rank)
+    # Then their items differ, and a prefix finds the other's only in the same attempt
+    assert mine != other
+    assert mine.startswith(Items.outcomes(lap, attempt))
+    assert other.startswith(Items.outcomes(lap, attempt)) is ((lap, attempt) == (other_lap, other_attempt))
+    assert Items.claim(other_lap, other_attempt, other_rank).startswith(Items.claims(lap, attempt)) is (
+        (lap, attempt) == (other_lap, other_attempt)
+    )
+
+
+def test_items_of_all_kinds_differ() -> None:
+    kinds = [Items.start(1, 2), Items.claim(1, 2, 3), Items.outcome(1, 2, 3), Items.abort(1, 2)]
+    kinds += [Items.RUN, Items.STOP, Items.PROGRESS, Items.FINAL]
+    for one, other in itertools.permutations(kinds, 2):
+        assert not one.startswith(other)
+
+
+def test_parts_of_a_checkpoint() -> None:
+    assert parts_of(NEW, workers=3, has_own=False) == {"model"}
+    assert parts_of(NEW, workers=3, has_own=True) == {"model", "rank-0", "rank-1", "rank-2"}
+
+
+def test_at_the_start_all_ranks_share_a_part() -> None:
+    assert parts_of(START, workers=3, has_own=True) == {"model", "rank-0"}
+    assert rank_part(START, rank=2) == "rank-0"
+    assert rank_part(NEW, rank=2) == "rank-2"
+
+
+ALL = {"model", "rank-0", "rank-1"}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, None),
+        ({NEW: ALL}, NEW),
+        ({NEW: ALL, OLD: ALL}, NEW),
+        ({OLD: ALL, NEW: ALL - {"model"}}, OLD),
+        ({OLD: ALL, NEW: ALL - {"rank-1"}}, OLD),
+        ({NEW: {"rank-0"}}, None),
+        ({START: {"model", "rank-0"}, NEW: {"model"}}, START),
+        ({OLD: ALL | {"rank-7"}}, OLD),
+    ],
+)
+def test_the_newest_complete_checkpoint_counts(
+    found: dict[Checkpoint, set[str]], expected: Checkpoint | None
+) -> None:
+    assert newest_complete(found, workers=2, has_own=True) == expected
+
+
+def test_without_own_state_rank_0_is_enough() -> None:
+    assert newest_complete({NEW: {"model"}, OLD: ALL}, workers=2, has_own=False) == NEW
+
+
+def test_of_equal_steps_the_one_written_last_counts() -> None:
+    # Given a step that was saved in a lap, in its retry and in the next lap
+    first, retry = NEW, NEW.model_copy(update={"attempt": 1})
+    next_lap = NEW.model_copy(update={"lap": 2})
+    # When the newest is asked for, then the last one is found, whatever their order
+    for order in itertools.permutations([first, retry, next_lap]):
+        assert newest_complete({checkpoint: {"model"} for checkpoint in order}, 2, has_own=False) == next_lap
+
+
+def test_an_outcome_survives_its_record() -> None:
+    outcome = Outcome(lap=1, attempt=0, rank=2, status="stopped", step=7, votes=1, pace={"step": 0.1})
+    assert Outcome.model_validate_json(outcome.model_dump_json()) == outcome
