@@ -123,16 +123,21 @@ class PlainLines:
         return
 
     def show(self, snapshot: Snapshot, now: datetime) -> None:
-        """Print what is new."""
-        for state in snapshot.states[self._states_shown :]:
+        """Print what is new: how far the run was, before the state that it has moved on to."""
+        new_states = snapshot.states[self._states_shown :]
+        if snapshot.progress and (new_states or self._is_due(snapshot, now)):
+            self._show_progress(snapshot.progress, now)
+        for state in new_states:
             self._line(f"{clock((state.at - snapshot.started).total_seconds()):>12}  {state.name}")
         self._states_shown = len(snapshot.states)
-        progress = snapshot.progress
-        # The longer a run takes, the less often: a log of hours should still be readable.
+
+    def _is_due(self, snapshot: Snapshot, now: datetime) -> bool:
+        """The longer a run takes, the less often: a log of hours should still be readable."""
         interval = max(_LINE_EVERY, (now - snapshot.started) / 20)
-        if not progress or (self._progress_at and now - self._progress_at < interval):
-            return
-        step = (progress["lap"], progress.get("attempt"), progress["step"])
+        return self._progress_at is None or now - self._progress_at >= interval
+
+    def _show_progress(self, progress: Mapping[str, Any], now: datetime) -> None:
+        step = (progress["lap"], progress["attempt"], progress["step"])
         if step != self._step_shown:
             self._line(f"{'':12}  {' · '.join(place(progress) + figures(progress))}")
             self._step_shown, self._progress_at = step, now

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.markup import escape
 
 from local import results
 from local.display import LivePanel, PlainLines
@@ -78,7 +79,7 @@ def finish(execution: Execution, snapshot: Snapshot) -> int:
     if snapshot.status == SUCCEEDED:
         console.print(f"[green]✓[/] {execution.run_id} succeeded")
         return 0
-    console.print(f"[red]✗[/] {execution.run_id} failed: {why(snapshot)}", soft_wrap=True)
+    console.print(f"[red]✗[/] {execution.run_id} failed: {escape(why(snapshot))}", soft_wrap=True)
     return 1
 
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import click
 
 from local import processes, servers
@@ -85,6 +86,8 @@ class Twin:
         environment = self.environment()
         os.environ.clear()
         os.environ.update(environment)
+        # Boto3's own session may have read the user's credentials already.
+        boto3.setup_default_session()
 
     def is_running(self) -> bool:
         """Whether both servers answer and are this twin's own."""

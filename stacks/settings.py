@@ -13,7 +13,9 @@ from pydantic import Field, ValidationError, ValidationInfo, ValidatorFunctionWr
 from paytrain.errors import PaytrainError, sentence
 from paytrain.job import Job
 
-_CDK_PREFIXES = ("@aws-cdk", "@cdklabs", "aws:", "aws-cdk:", "cdk-")
+_CDK_KEYS = ("@aws-cdk", "@cdklabs", "aws:", "aws-cdk:", "cdk-", "acknowledged-issue-numbers", "cli-telemetry")
+"""How the keys begin that CDK reads or its command line writes."""
+
 _LOG_RETENTION_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180),
     *(365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
@@ -59,20 +61,6 @@ class Settings(Job):
     log_retention_days: int = Field(30, description="after which logs are deleted")
     removal_policy: Literal["retain", "destroy"] = Field("retain", description="of stored data when the stack goes")
 
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _read_text(cls, value: Any, accept: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        """Accept what `-c key=value` makes of a value: always a string."""
-        annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
-        problem: ValidationError | None = None
-        for reading in _readings(value, as_list=get_origin(annotation) is list):
-            try:
-                return accept(reading)
-            except ValidationError as error:
-                problem = error
-        assert problem is not None
-        raise problem
-
     @field_validator("log_retention_days")
     @classmethod
     def _cloudwatch_has_it(cls, days: int) -> int:
@@ -86,6 +74,20 @@ class Settings(Job):
         if node_type not in priced_cache_nodes():
             raise ValueError(f"it must be one of {', '.join(priced_cache_nodes())}")
         return node_type
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _read_text(cls, value: Any, accept: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Accept what ``-c key=value`` makes of a value: always a string."""
+        annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
+        problem: ValidationError | None = None
+        for reading in _readings(value, as_list=get_origin(annotation) is list):
+            try:
+                return accept(reading)
+            except ValidationError as error:
+                problem = error
+        assert problem is not None
+        raise problem
 
     @property
     def has_cache(self) -> bool:
@@ -116,7 +118,7 @@ def read_settings(context: Mapping[str, Any]) -> Settings:
     >>> read_settings({"workers": "8", "@aws-cdk/core:checkSecretUsage": True}).workers
     8
     """
-    given = {key: value for key, value in context.items() if not key.startswith(_CDK_PREFIXES)}
+    given = {key: value for key, value in context.items() if not key.startswith(_CDK_KEYS)}
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
@@ -152,5 +154,4 @@ def _readings(value: Any, *, as_list: bool) -> Iterator[Any]:
     if as_list:
         parts = [part.strip() for part in value.split(",") if part.strip()]
         yield parts
-        if parts and all(part.isdecimal() for part in parts):
-            yield [int(part) for part in parts]
+        yield [int(part) if part.isdecimal() else part for part in parts]

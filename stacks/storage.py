@@ -48,7 +48,9 @@ class Storage(Construct):
             versioned=True,
             rules=[
                 s3.LifecycleRule(id="checkpoints", tag_filters=CHECKPOINT_TAG, expiration=days(30)),
-                s3.LifecycleRule(id="overwritten", noncurrent_version_expiration=days(30)),
+                s3.LifecycleRule(
+                    id="overwritten", noncurrent_version_expiration=days(30), expired_object_delete_marker=True
+                ),
             ],
         )
         self.exchange = self._bucket(

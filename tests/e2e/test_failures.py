@@ -92,14 +92,16 @@ def without_permission(main: Deployment, action: str, on: str) -> Iterator[None]
     changed = {}
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        changed[name] = document
-        kept = [s for s in document["Statement"] if not (action in s["Action"] and on in str(s["Resource"]).lower())]
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document | {"Statement": kept}))
+        changed[name] = json.dumps(document)
+        for statement in document["Statement"]:
+            if on in str(statement["Resource"]).lower() and action in statement["Action"]:
+                statement["Action"] = [kept for kept in statement["Action"] if kept != action]
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
     try:
         yield
     finally:
         for name, document in changed.items():
-            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+            iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
 
 
 def test_a_stopped_execution_leaves_a_model(main: Deployment, job: dict[str, Any], tmp_path: Path) -> None:

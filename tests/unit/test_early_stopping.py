@@ -65,15 +65,13 @@ def test_without_a_rule_nothing_stops() -> None:
 
 def keras_metrics() -> list[keras.metrics.Metric]:
     """One of each of Keras' metrics whose direction Keras knows."""
-    found = {}
-    for kind in vars(keras.metrics).values():
-        if inspect.isclass(kind) and issubclass(kind, keras.metrics.Metric) and kind is not keras.metrics.MeanMetricWrapper:
+    kinds = {kind for kind in vars(keras.metrics).values() if inspect.isclass(kind)} - {keras.metrics.MeanMetricWrapper}
+    metrics = []
+    for kind in sorted(kinds, key=lambda kind: kind.__name__):
+        if issubclass(kind, keras.metrics.Metric):
             arguments = inspect.signature(kind).parameters
-            needed = {name: value for name, value in NEEDED.items() if name in arguments}
-            metric = kind(**needed)
-            if hasattr(metric, "_direction"):
-                found[kind] = metric
-    return list(found.values())
+            metrics.append(kind(**{name: value for name, value in NEEDED.items() if name in arguments}))
+    return [metric for metric in metrics if hasattr(metric, "_direction")]
 
 
 @pytest.mark.parametrize("metric", keras_metrics(), ids=lambda metric: metric.name)

@@ -84,7 +84,7 @@ def test_every_flipped_bit_is_noticed(dtype: np.dtype) -> None:
 def test_another_length_is_refused(change: Any) -> None:
     values = vector(3, np.dtype("<f4"))
     data = change(bytes(encode(values, tally(), rank=RANK, round_=ROUND)))
-    with pytest.raises(FrameError, match=rf"^The frame of rank 3 in round 70000 has {len(data)} bytes instead of 76\.$"):
+    with pytest.raises(FrameError, match=rf" of rank 3 in round 70000 has {len(data)} bytes instead of 76\.$"):
         read(data, values)
 
 

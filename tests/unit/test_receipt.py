@@ -67,7 +67,7 @@ def test_the_contract_of_the_receipt() -> None:
 @pytest.mark.parametrize(
     ("item", "quantity", "unit", "price"),
     [
-        # 5 workers × 10 s, less the dead one's, and 4 s of one that left: at 2 GB.
+        # At 2 GB: four workers for 10 s, one that left after 4 s; the dead one has reported nothing.
         ("workers", 2 * (4 * 10 + 4), "GB-s", 1.66667e-5),
         ("prepare and finish", 2 * 3, "GB-s", 1.66667e-5),
         # 6 workers, 3 × CloseLap, Resolve, Prepare, Plan, Finish.

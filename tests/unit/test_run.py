@@ -91,9 +91,7 @@ ALL = {"model", "rank-0", "rank-1"}
         ({OLD: ALL | {"rank-7"}}, OLD),
     ],
 )
-def test_the_newest_complete_checkpoint_counts(
-    found: dict[Checkpoint, set[str]], expected: Checkpoint | None
-) -> None:
+def test_the_newest_complete_checkpoint_counts(found: dict[Checkpoint, set[str]], expected: Checkpoint | None) -> None:
     assert newest_complete(found, workers=2, has_own=True) == expected
 
 

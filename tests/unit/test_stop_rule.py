@@ -150,7 +150,8 @@ def test_a_lap_starts_if_one_round_fits(first: Round, needed: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "seconds", "needed"), [("step", 5.0, 15.0), ("exchange", 5.0, 17.0), ("apply", 2.5, 15.0), ("save", 9.0, 16.0)]
+    ("phase", "seconds", "needed"),
+    [("step", 5.0, 15.0), ("exchange", 5.0, 17.0), ("apply", 2.5, 15.0), ("save", 9.0, 16.0)],
 )
 def test_one_slow_phase_makes_the_lap_more_careful(phase: str, seconds: float, needed: float) -> None:
     # Given a lap in which something was slow once, and quick ever since

@@ -3,12 +3,14 @@
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from typing_extensions import Buffer
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Part:
     """One part of an object, which its reader knows in advance.
 
     Attributes

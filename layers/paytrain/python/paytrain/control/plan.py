@@ -40,13 +40,7 @@ def plan_run(run_id: str, environment: PlanEnvironment) -> dict[str, Any]:
     plan = make_plan(run_id, job, prepared, environment)
     artifacts.put(keys.plan, plan)
 
-    vector_mb = prepared.parameters * WIRE_ITEM_BYTES[plan.wire] / 1e6
-    pace = {
-        "step": prepared.step_seconds,
-        "save": prepared.save_seconds,
-        "exchange": _FIRST_GUESS_SECONDS + 2 * vector_mb / _FIRST_GUESS_MB_S,
-    }
-    start = Start(checkpoint=Checkpoint(step=0, lap=0, attempt=0), pace=pace)
+    start = Start(checkpoint=Checkpoint(step=0, lap=0, attempt=0), pace=first_pace(plan))
     RunTable(environment.run_table, run_id).put_once(Items.start(0, 0), start)
     return state_of(plan, lap=0, attempt=0)
 
@@ -63,9 +57,11 @@ def make_plan(run_id: str, job: Job, prepared: Prepared, environment: PlanEnviro
     if pattern == "auto":
         pattern = "all_gather" if vector_bytes <= _SMALL_VECTOR_BYTES or job.workers <= 2 else "scatter_reduce"
     steps = steps_per_epoch(prepared.samples, job.workers * job.batch_size)
-    every = job.checkpoint_every
-    if every == "auto":
-        every = max(1, math.ceil(_CHECKPOINT_SECONDS / max(prepared.step_seconds, 1e-3)))
+    every = (
+        max(1, math.ceil(_CHECKPOINT_SECONDS / max(prepared.step_seconds, 1e-3)))
+        if job.checkpoint_every == "auto"
+        else job.checkpoint_every
+    )
     return Plan(
         run_id=run_id,
         job=job,
@@ -87,6 +83,26 @@ def make_plan(run_id: str, job: Job, prepared: Prepared, environment: PlanEnviro
         single_function=environment.worker(job.memory_mb, "outside"),
         prepared=prepared,
     )
+
+
+def first_pace(plan: Plan) -> dict[str, float]:
+    """What the first lap expects of each phase until it has seen one, in seconds."""
+    prepared = plan.prepared
+    pace = {
+        "step": prepared.step_seconds,
+        "save": prepared.save_seconds,
+        "exchange": _exchange_seconds(prepared.parameters * WIRE_ITEM_BYTES[plan.wire]),
+    }
+    if prepared.validation_samples:
+        # All ranks evaluate a part each, then exchange the metrics, and before that their own statistics.
+        batches = math.ceil(math.ceil(prepared.validation_samples / plan.workers) / plan.job.batch_size)
+        exchanges = sum(_exchange_seconds(8 * n) for n in (prepared.metric_elements, prepared.own_elements) if n)
+        pace["epoch_end"] = batches * prepared.step_seconds + exchanges
+    return pace
+
+
+def _exchange_seconds(vector_bytes: int) -> float:
+    return _FIRST_GUESS_SECONDS + 2 * vector_bytes / 1e6 / _FIRST_GUESS_MB_S
 
 
 def state_of(plan: Plan, lap: int, attempt: int) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class Patience:
 class _Waiting:
     """A get that is under way: when it was asked for, and how long to wait before asking again."""
 
-    def __init__(self, ticket: Ticket, poll_seconds: float) -> None:
+    def __init__(self, get: Get, ticket: Ticket, poll_seconds: float) -> None:
+        self.get = get
         self.ticket = ticket
         self.since = time.monotonic()
         self.poll_seconds = poll_seconds
@@ -90,9 +91,10 @@ class Driver:
         return results
 
     def close(self) -> None:
-        """End the threads; waits for calls that are under way."""
-        for pool in (self._up, self._down, self._cleaner):
-            pool.shutdown(wait=True, cancel_futures=pool is not self._cleaner)
+        """End the threads; calls that are under way are left to end by themselves."""
+        for pool in (self._up, self._down):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._cleaner.shutdown(wait=False)
 
 
 class _Round:
@@ -130,9 +132,9 @@ class _Round:
             advance(index, None)
         while unfinished:
             ticket = self._next_done()
-            index = self._blocked.pop(ticket, None)
-            if index is not None:
-                advance(index, ticket.answer)
+            blocked = self._blocked.pop(ticket, None)
+            if blocked is not None:
+                advance(blocked, ticket.answer)
         return results
 
     def _start(self, operation: Operation) -> Ticket:
@@ -143,8 +145,11 @@ class _Round:
         else:
             assert isinstance(operation, Get)
             ticket = Ticket(operation)
-            self._down.submit(self._perform_get, _Waiting(ticket, self._channel.poll_seconds), operation)
+            self._ask(_Waiting(operation, ticket, self._channel.poll_seconds))
         return ticket
+
+    def _ask(self, waiting: _Waiting) -> None:
+        self._down.submit(self._perform_get, waiting)
 
     def _perform_put(self, ticket: Ticket, put: Put) -> None:
         try:
@@ -153,9 +158,9 @@ class _Round:
         except BaseException as error:
             self._completed.put((ticket, error))
 
-    def _perform_get(self, waiting: _Waiting, get: Get) -> None:
+    def _perform_get(self, waiting: _Waiting) -> None:
         try:
-            self._completed.put((waiting, self._channel.get(get.key, get.part)))
+            self._completed.put((waiting, self._channel.get(waiting.get.key, waiting.get.part)))
         except BaseException as error:
             self._completed.put((waiting, error))
 
@@ -164,8 +169,7 @@ class _Round:
         while True:
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
-                waiting = heapq.heappop(self._timers)[2]
-                self._down.submit(self._perform_get, waiting, waiting.ticket.operation)
+                self._ask(heapq.heappop(self._timers)[2])
             if now >= self._next_check:
                 self._patience.check()
                 self._next_check = time.monotonic() + _CHECK_SECONDS
@@ -188,11 +192,10 @@ class _Round:
 
     def _ask_again_later(self, waiting: _Waiting) -> None:
         now = time.monotonic()
-        get = waiting.ticket.operation
-        assert isinstance(get, Get)
         if now - waiting.since > self._patience.peer_seconds:
             raise PeerLost(
-                f"Rank {get.rank} has stored nothing under {get.key} for {self._patience.peer_seconds:g} s: "
+                f"Rank {waiting.get.rank} has stored nothing under {waiting.get.key} "
+                f"for {self._patience.peer_seconds:g} s: "
                 "its worker has died, or is too slow for peer_timeout_seconds."
             )
         heapq.heappush(self._timers, (now + waiting.poll_seconds, next(self._order), waiting))
