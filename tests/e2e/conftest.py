@@ -14,14 +14,14 @@ import boto3
 import keras
 import numpy as np
 import pytest
+from servers import free_port
+
 from local.deploy import deploy
 from local.execution import RUNNING, Execution, Snapshot
 from local.stack import Stack
 from local.twin import Twin
 from paytrain.run import Keys
 from paytrain.store import Artifacts, RunTable
-
-from servers import free_port
 
 CACHE_HOST = f"127.77.{os.getpid() % 250 + 1}.1"
 POLL_SECONDS = 0.2
@@ -41,9 +41,9 @@ class Run:
         return self.bytes(name).decode()
 
     def bytes(self, name: str) -> bytes:
-        body: bytes = self.stack.s3.get_object(Bucket=self.stack.artifacts_bucket, Key=getattr(Keys(self.run_id), name))[
-            "Body"
-        ].read()
+        body: bytes = self.stack.s3.get_object(
+            Bucket=self.stack.artifacts_bucket, Key=getattr(Keys(self.run_id), name)
+        )["Body"].read()
         return body
 
     def json(self, name: str) -> dict[str, Any]:

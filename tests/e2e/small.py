@@ -8,6 +8,7 @@ import boto3
 import keras
 import numpy as np
 from botocore.config import Config
+
 from examples import build
 
 SAMPLES, VALIDATION = 2000, 500
@@ -32,14 +33,19 @@ def model(kind: str = "smooth") -> keras.Model:
             layers.Dense(10, activation="softmax"),
         ]
     )
-    made.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    made.compile(
+        keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+    )
     return made
 
 
 def data() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     files = build.ensure()["mnist"]
     with np.load(files["train"]) as train, np.load(files["validation"]) as validation:
-        return (train["x"][:SAMPLES], train["y"][:SAMPLES]), (validation["x"][:VALIDATION], validation["y"][:VALIDATION])
+        return (train["x"][:SAMPLES], train["y"][:SAMPLES]), (
+            validation["x"][:VALIDATION],
+            validation["y"][:VALIDATION],
+        )
 
 
 def model_bytes(folder: Path, kind: str = "smooth") -> bytes:

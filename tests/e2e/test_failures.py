@@ -14,6 +14,7 @@ import keras
 import pytest
 import small
 from conftest import POLL_SECONDS, RUN_SECONDS, Deployment, Run, npz
+
 from paytrain.run import Items, Keys
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import small
 from conftest import Deployment, Run, npz
+
 from paytrain.run import Items
 from paytrain.training.batches import Batches
 
@@ -127,7 +128,10 @@ def test_a_second_invocation_of_a_rank_touches_nothing(main: Deployment, job: di
         ({"channel": "pigeon"}, 'channel = "pigeon" is not allowed: it must be '),
         ({"memory_mb": 2000}, "memory_mb = 2000 is not allowed: worker functions are deployed with 1769, 3008."),
         ({"model": "s3://somebody-elses/m.keras"}, 'model = "s3://somebody-elses/m.keras" is not allowed: its bucket'),
-        ({"early_stopping": {"monitor": "val_f1"}}, 'early_stopping.monitor = "val_f1" is not allowed: it must be one of'),
+        (
+            {"early_stopping": {"monitor": "val_f1"}},
+            'early_stopping.monitor = "val_f1" is not allowed: it must be one of',
+        ),
     ],
 )
 def test_bad_input_ends_before_workers_start(

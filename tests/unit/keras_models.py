@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
 from paytrain.training.trainer import Trainer
 
 CLASSES = 10

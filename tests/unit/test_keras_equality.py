@@ -6,6 +6,7 @@ import keras
 import keras_models
 import numpy as np
 import pytest
+
 from paytrain.training.batches import Batches, generator_seeds
 from paytrain.training.state import Progress
 from paytrain.training.trainer import Trainer

@@ -6,6 +6,7 @@ import keras
 import keras_models
 import numpy as np
 import pytest
+
 from paytrain.run import Checkpoint, Keys
 from paytrain.training import state
 from paytrain.training.batches import Batches, generator_seeds

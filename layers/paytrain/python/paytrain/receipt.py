@@ -6,6 +6,7 @@ cache is paid for by the hour whether a run uses it or not, and is not on the bi
 """
 
 import platform
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,6 +63,7 @@ def make(
     phases: Counter[str] = Counter()
     for outcome in outcomes:
         phases.update(outcome.seconds)
+    speeds = [outcome.samples_per_second for outcome in outcomes if outcome.samples_per_second]
     return {
         "run_id": plan.run_id,
         "status": "failed" if failure else "succeeded",
@@ -81,6 +83,7 @@ def make(
         "prices_as_of": prices.as_of(),
         "lines": lines,
         "worker_seconds": dict(phases),
+        "samples_per_second": statistics.fmean(speeds) if speeds else None,
     }
 
 

@@ -86,6 +86,8 @@ class Outcome(BaseModel):
         Only when failed: the exception's type and its sentence.
     seconds
         Seconds per phase, ``billed`` among them.
+    samples_per_second
+        Of the whole gang in steady state: without the lap's first round, epoch ends and saving.
     pace
         The longest duration of each phase, for the next lap's stop rule.
     usage
@@ -103,6 +105,7 @@ class Outcome(BaseModel):
     error: str = ""
     cause: str = ""
     seconds: dict[str, float] = Field(default_factory=dict)
+    samples_per_second: float = 0.0
     pace: dict[str, float] = Field(default_factory=dict)
     usage: dict[str, float] = Field(default_factory=dict)
 

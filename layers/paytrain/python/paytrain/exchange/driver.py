@@ -19,7 +19,7 @@ from paytrain.errors import PeerLost
 from paytrain.exchange.operations import Get, Operation, Put, Steps, Ticket, Wait
 
 _THREADS_PER_DIRECTION = 4
-_CHECK_SECONDS = 2.0
+_CHECK_SECONDS = 0.5
 _SLOWEST_POLL = 8
 """A poll interval grows to this multiple of the channel's own."""
 _POLL_GROWTH = 1.5
@@ -36,7 +36,7 @@ class Patience:
     leave_by
         ``time.monotonic()`` at which every wait ends, whatever it is for.
     check
-        Called every few seconds while waiting; raises to leave.
+        Called twice a second while waiting; raises to leave.
     """
 
     peer_seconds: float

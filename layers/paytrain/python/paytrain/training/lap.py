@@ -1,7 +1,6 @@
 """A lap: one rank's part of a run, from a checkpoint until the ranks' common vote to stop or the run's last step."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from paytrain.training import sandbox, state
 from paytrain.training.batches import Batches, generator_seeds
 from paytrain.training.early_stopping import should_stop
 from paytrain.training.environment import WorkerEnvironment
+from paytrain.training.meter import Meter
 from paytrain.training.stop_rule import Pace, Round, may_start, must_stop
 from paytrain.training.watch import Watch
 
@@ -102,17 +102,18 @@ class _Lap:
         self._artifacts = Artifacts(environment.artifacts_bucket)
         self._keys = Keys(invocation.run_id)
         self._rank = invocation.rank
-        self._seconds: Counter[str] = Counter()
         self._last_report = 0.0
 
     def run(self, began: float) -> Outcome:
         """Load, train, save."""
         invocation = self._invocation
-        with self._timed("load"):
-            self._load()
+        start = self._start()
+        self._meter = Meter(Pace(start.pace))
+        with self._meter.phase("load"):
+            self._load(start.checkpoint)
         with self._open_exchange() as channel, Watch(self._table, invocation.lap, invocation.attempt) as self._watch:
             votes = self._train()
-        self._seconds["billed"] = time.monotonic() - began
+        seconds = {**self._meter.seconds, "billed": time.monotonic() - began}
         return Outcome(
             lap=invocation.lap,
             attempt=invocation.attempt,
@@ -120,18 +121,22 @@ class _Lap:
             status="finished" if self._is_finished() else "stopped",
             step=self._progress.step,
             votes=votes,
-            seconds=dict(self._seconds),
-            pace=self._pace.known(),
+            seconds=seconds,
+            pace=self._meter.pace.known(),
+            samples_per_second=self._meter.samples_per_second,
             usage=channel.usage.snapshot() if channel else {},
         )
 
-    def _load(self) -> None:
-        self._plan = plan = Plan.model_validate_json(self._artifacts.get(self._keys.plan))
+    def _start(self) -> Start:
         record = self._table.get(Items.start(self._invocation.lap, self._invocation.attempt))
         if record is None:
-            raise PaytrainError(f"There is no start record for lap {self._invocation.lap} of run {plan.run_id}.")
-        start = Start.model_validate(record)
-        self._pace = Pace(start.pace)
+            raise PaytrainError(
+                f"There is no start record for lap {self._invocation.lap} of {self._invocation.run_id}."
+            )
+        return Start.model_validate(record)
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        self._plan = plan = Plan.model_validate_json(self._artifacts.get(self._keys.plan))
         sandbox.keep_only([plan.prepared.train, plan.prepared.validation])
         self._rows = sandbox.data_of(plan.prepared.train)
         self._validation = sandbox.data_of(plan.prepared.validation) if plan.prepared.validation else None
@@ -139,7 +144,7 @@ class _Lap:
         self._batches = Batches(len(self._rows), plan.job.batch_size, plan.workers, plan.job.seed, plan.job.shuffle)
         evaluation_sizes = {part.stop - part.start for part in self._validation_slices()}
         self._trainer.warm_up(self._rows.x, self._rows.y, self._batches.sizes(self._rank), evaluation_sizes)
-        self._progress = state.load(self._trainer, self._artifacts, self._keys, start.checkpoint, self._rank)
+        self._progress = state.load(self._trainer, self._artifacts, self._keys, checkpoint, self._rank)
 
     @contextmanager
     def _open_exchange(self) -> Iterator[Channel | None]:
@@ -164,40 +169,38 @@ class _Lap:
 
     def _train(self) -> Vote:
         """Rounds until a vote to stop or the end of the run; then save."""
-        if not may_start(self._invocation.seconds_left(), self._pace, self._round(self._progress.step)):
+        if not may_start(self._invocation.seconds_left(), self._meter.pace, self._round(self._progress.step)):
             raise LapTooShort(
-                f"{self._invocation.seconds_left():.1f} s are left of worker_timeout_seconds after loading: too few for "
-                "one step and saving. Raise worker_timeout_seconds or memory_mb, or lower batch_size."
+                f"{self._invocation.seconds_left():.1f} s are left of worker_timeout_seconds after loading: too few "
+                "for one step and saving. Raise worker_timeout_seconds or memory_mb, or lower batch_size."
             )
         first_step = self._progress.step
-        self._first_step_ended = 0.0
         votes = Vote.GO_ON
         while not votes and not self._is_finished():
             self._watch.leave_if_aborted()
             votes = self._one_round(is_first=self._progress.step == first_step)
-            self._report(first_step)
+            self._report()
         self._save()
         return votes
 
     def _one_round(self, *, is_first: bool) -> Vote:
         step = self._progress.step
-        with self._timed("step", observe=not is_first):
+        with self._meter.phase("step", is_first=is_first):
             rows = self._batches.rows(step, self._rank)
             global_samples = len(self._batches.global_rows(step))
             seeds = generator_seeds(self._plan.job.seed, self._rank, step, len(self._trainer.seed_states))
             mine = self._trainer.gradient(self._rows.x[rows], self._rows.y[rows], seeds, global_samples)
-        with self._timed("exchange", observe=not is_first):
+        with self._meter.phase("exchange", is_first=is_first):
             patience = self._patience(self._plan.gang_timeout_seconds if is_first else self._plan.peer_timeout_seconds)
             summed = self._all_reduce.sum(mine.gradient, Tally(len(rows), self._vote(step), mine.sums), patience)
-        with self._timed("apply", observe=not is_first):
+        with self._meter.phase("apply", is_first=is_first):
             samples = summed.tally.samples
             self._trainer.apply(summed.values, samples)
             loss = self._trainer.loss_of(float(summed.tally.metrics[0]), samples)
             self._progress.add(loss, samples, summed.tally.metrics[1:])
-        if is_first:
-            self._first_step_ended = time.monotonic()
+        self._meter.count(samples, is_first=is_first)
         if self._batches.ends_epoch(step):
-            with self._timed("epoch_end"):
+            with self._meter.phase("epoch_end"):
                 self._end_epoch()
         votes = Vote(summed.tally.votes)
         if self._round(step).saves and not votes and not self._is_finished():
@@ -206,7 +209,7 @@ class _Lap:
 
     def _vote(self, step: int) -> Vote:
         votes = Vote.GO_ON
-        if must_stop(self._invocation.seconds_left(), self._pace, self._round(step), self._round(step + 1)):
+        if must_stop(self._invocation.seconds_left(), self._meter.pace, self._round(step), self._round(step + 1)):
             votes |= Vote.TIME
         if self._watch.stop_asked:
             votes |= Vote.ASKED
@@ -216,7 +219,7 @@ class _Lap:
         return Round(self._batches.ends_epoch(step), (step + 1) % self._plan.checkpoint_every == 0)
 
     def _end_epoch(self) -> None:
-        """Close the epoch; with validation data, all ranks evaluate a part each, with the mean of their own statistics."""
+        """Close the epoch; all ranks evaluate a part of the validation data, with the mean of their statistics."""
         entry = self._progress.results(self._trainer)
         if self._validation is not None:
             mine = self._trainer.own_state()
@@ -255,7 +258,7 @@ class _Lap:
         )
 
     def _save(self) -> None:
-        with self._timed("save"):
+        with self._meter.phase("save"):
             here = Checkpoint(step=self._progress.step, lap=self._invocation.lap, attempt=self._invocation.attempt)
             state.save(self._trainer, self._progress, self._artifacts, self._keys, here, self._rank)
 
@@ -263,7 +266,7 @@ class _Lap:
         leave_by = time.monotonic() + self._invocation.seconds_left() - _LEAVE_SECONDS
         return Patience(peer_seconds, leave_by, self._watch.leave_if_aborted)
 
-    def _report(self, first_step: int) -> None:
+    def _report(self) -> None:
         """Now and then, rank 0 says how far the run is."""
         now = time.monotonic()
         if self._rank != 0 or now - self._last_report < _REPORT_SECONDS:
@@ -271,8 +274,8 @@ class _Lap:
         self._last_report = now
         plan, progress = self._plan, self._progress
         results = progress.results(self._trainer) if progress.samples else dict(progress.history[-1])
-        steps, elapsed = progress.step - first_step - 1, now - self._first_step_ended
-        rate = steps / elapsed if steps > 0 and elapsed > 0 else None
+        speed = self._meter.samples_per_second
+        samples_left = (plan.total_steps - progress.step) * self._batches.global_batch_size
         self._watch.report(
             {
                 "lap": self._invocation.lap,
@@ -283,19 +286,10 @@ class _Lap:
                 "epochs": plan.job.epochs,
                 "loss": results.pop("loss"),
                 "metrics": results,
-                "samples_per_second": rate and rate * self._batches.global_batch_size,
-                "seconds_left": rate and (plan.total_steps - progress.step) / rate,
+                "samples_per_second": speed or None,
+                "seconds_left": samples_left / speed if speed else None,
                 "workers": plan.workers,
                 "channel": plan.channel,
                 "pattern": plan.pattern,
             }
         )
-
-    @contextmanager
-    def _timed(self, phase: str, *, observe: bool = True) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        seconds = time.monotonic() - began
-        self._seconds[phase] += seconds
-        if observe:
-            self._pace.observe(phase, seconds)

@@ -89,7 +89,7 @@ def seed_generators(model: keras.Model) -> list[keras.random.SeedGenerator]:
 
 
 def loss_reduction(model: keras.Model) -> str:
-    """``sum_over_batch_size`` or ``sum``: how the compiled loss joins the samples' losses. The model must have been called."""
+    """``sum_over_batch_size`` or ``sum``, as the losses are compiled. The model must have been called."""
     flat = model._compile_loss._flat_losses
     reductions = {loss.loss.reduction for loss in flat}
     if len(reductions) != 1:
@@ -124,14 +124,14 @@ def refuse_unsupported(model: keras.Model, wire: str) -> None:
             )
         if np.dtype(variable.dtype).itemsize > np.dtype(wire).itemsize:
             raise JobError(
-                f'wire = "{wire}" is not allowed: the variable {variable.path} is {variable.dtype}, so it must be "float64".'
+                f'wire = "{wire}" is not allowed: {variable.path} is {variable.dtype}, so it must be "float64".'
             )
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         raise JobError("The optimizer LossScaleOptimizer is not supported: compile the model without mixed precision.")
     for metric in metrics_of(model):
         if not isinstance(metric, _ADDITIVE_METRICS):
             raise JobError(
-                f"The metric {metric.name} ({type(metric).__name__}) is not supported: its state is not a sum over samples."
+                f"The metric {metric.name} ({type(metric).__name__}) is not supported: its state is no sum over samples."
             )
 
 

@@ -112,5 +112,6 @@ def _refuse_monitor(job: Job, trainer: Trainer) -> None:
     allowed = names + [f"val_{name}" for name in names] if job.data.validation else names
     if job.early_stopping.monitor not in allowed:
         raise JobError(
-            f'early_stopping.monitor = "{job.early_stopping.monitor}" is not allowed: it must be one of {", ".join(allowed)}.'
+            f'early_stopping.monitor = "{job.early_stopping.monitor}" is not allowed: '
+            f"it must be one of {', '.join(allowed)}."
         )

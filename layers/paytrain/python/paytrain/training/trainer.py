@@ -169,7 +169,7 @@ class Trainer:
         return self._sums(self._as_sum(loss, x, tf.constant(1.0, tf.float64)))
 
     def _as_sum(self, loss: tf.Tensor, x: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-        """The batch's part of the global sum: of a mean loss, times its samples; of a sum, its share of regularisation."""
+        """The batch's part of the global sum: a mean times its samples; a sum with its share of regularisation."""
         if not self.is_sum:
             return loss * tf.cast(tf.shape(x)[0], loss.dtype)
         if not self.model.losses:
