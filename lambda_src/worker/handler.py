@@ -10,7 +10,8 @@ ENVIRONMENT = WorkerEnvironment.read()
 configure_tensorflow(ENVIRONMENT.threads)
 
 from paytrain.training.finish import finish  # noqa: E402
-from paytrain.training.lap import Invocation, run_lap  # noqa: E402
+from paytrain.training.lap import run_lap  # noqa: E402
+from paytrain.training.loop import Invocation  # noqa: E402
 from paytrain.training.prepare import prepare  # noqa: E402
 
 

@@ -130,9 +130,7 @@ def refuse_unsupported(model: keras.Model, wire: str) -> None:
         raise JobError("The optimizer LossScaleOptimizer is not supported: compile the model without mixed precision.")
     for metric in metrics_of(model):
         if not isinstance(metric, _ADDITIVE_METRICS):
-            raise JobError(
-                f"The metric {metric.name} ({type(metric).__name__}) is not supported: its state is no sum over samples."
-            )
+            raise JobError(f"The metric {metric.name} ({type(metric).__name__}) is not supported: its state is no sum.")
 
 
 def metrics_of(model: keras.Model) -> list[keras.metrics.Metric]:

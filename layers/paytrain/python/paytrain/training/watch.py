@@ -1,9 +1,13 @@
 """Looks at the run's marks and reports progress, beside the training loop."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from paytrain.errors import AttemptAborted
+from paytrain.observability import logger
 from paytrain.run import Items
 from paytrain.store import RunTable
 
@@ -54,8 +58,15 @@ class Watch:
 
     def _run(self) -> None:
         while not self._ended.wait(_INTERVAL_SECONDS):
-            self._look()
-        self._write_report()
+            self._try(self._look)
+        self._try(self._write_report)
+
+    def _try(self, call: Callable[[], None]) -> None:
+        """A table that cannot be asked now will be asked again; training does not depend on it."""
+        try:
+            call()
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("the run table did not answer", extra={"cause": str(error)})
 
     def _look(self) -> None:
         if self._table.get(self._abort_item) is not None:
