@@ -82,16 +82,17 @@ def test_alone_there_is_nothing_to_exchange() -> None:
 def test_vectors_of_other_shapes_may_come_between() -> None:
     # Given that gradients, own statistics and metrics take turns
     channel = MemoryChannel()
-    shapes = [np.ones(4, np.float32), np.ones(3, np.float64), np.zeros(0), np.full(4, 2, np.float32)]
+    thirds = np.full(4, 1 / 3)
+    shapes = [np.ones(4, np.float32), thirds, np.zeros(0), np.full(4, 2, np.float32)]
 
     def run(rank: int) -> list[list[float]]:
         with closing(Driver(channel)) as driver:
             exchange = AllReduce(driver, pattern="all_gather", segments=2, prefix="run", rank=rank, world_size=2)
             return [exchange.sum(values, Tally(0, 0, np.zeros(0)), patience()).values.tolist() for values in shapes]
 
-    # When both ranks exchange them in the same order, then each sum has its vector's shape
+    # When both ranks exchange them in the same order, then each sum has its vector's shape and precision
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(run, range(2))) == [[[2.0] * 4, [2.0] * 3, [], [4.0] * 4]] * 2
+        assert list(pool.map(run, range(2))) == [[[2.0] * 4, [2 / 3] * 4, [], [4.0] * 4]] * 2
 
 
 @PATTERN

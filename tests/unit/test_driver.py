@@ -16,13 +16,19 @@ from paytrain.exchange.operations import Get, Put, Steps, Wait
 from tests.memory_channel import MemoryChannel, finish_deletions
 
 WORD = Part(0, 0, 4)
-FOREVER = 1e9
+LONG = 60.0
+"""Seconds after which a test fails instead of waiting on."""
 
 
 def patience(
-    peer_seconds: float = 60.0, leave_in: float = FOREVER, check: Callable[[], None] = lambda: None
+    peer_seconds: float = LONG, leave_in: float = 2 * LONG, check: Callable[[], None] | None = None
 ) -> Patience:
-    return Patience(peer_seconds, time.monotonic() + leave_in, check)
+    began = time.monotonic()
+
+    def wait_no_longer() -> None:
+        assert time.monotonic() < began + LONG, "the driver goes on waiting"
+
+    return Patience(peer_seconds, began + leave_in, check or wait_no_longer)
 
 
 @pytest.fixture
@@ -89,6 +95,15 @@ def test_a_peer_that_stores_nothing_is_named(driver: Driver) -> None:
         driver.run([put("run/0/1"), get("run/0/2", rank=2)], patience(peer_seconds=0.02))
 
 
+def test_asking_again_becomes_rarer(channel: MemoryChannel, driver: Driver) -> None:
+    # Given that every look is paid for, and an object that does not come within 40 times the channel's interval
+    channel.poll_seconds = 0.005
+    with pytest.raises(PeerLost):
+        driver.run([get("never")], patience(peer_seconds=0.2))
+    # Then it was looked for again, and far less often than at that interval; a slow machine only looks more rarely
+    assert 2 <= len(channel.named("get")) <= 12
+
+
 class Clock:
     """A clock that goes on by 10 ms whenever somebody looks at it."""
 
@@ -120,7 +135,7 @@ def test_every_object_has_the_whole_patience(
     clock = Clock()
     monkeypatch.setattr(driver_module, "time", clock)
     # When they are got one by one, then nobody is given up
-    assert driver.run([one_by_one()], Patience(1.0, FOREVER, lambda: None)) == ["all"]
+    assert driver.run([one_by_one()], Patience(1.0, 1e9, lambda: None)) == ["all"]
     assert clock.now > 3.0
 
 
@@ -139,7 +154,7 @@ def test_leave_by_ends_every_wait(channel: MemoryChannel, driver: Driver, stuck:
     try:
         # When it is waited for until it is time to leave
         with pytest.raises(PeerLost, match="No time is left"):
-            driver.run([put("a") if stuck == "put" else get("a")], patience(FOREVER, leave_in=0.02))
+            driver.run([put("a") if stuck == "put" else get("a")], patience(leave_in=0.02))
         # Then the driver can be closed without waiting for the call
         closing = threading.Thread(target=driver.close, daemon=True)
         closing.start()
@@ -161,7 +176,7 @@ def test_a_check_that_raises_ends_the_wait(driver: Driver, monkeypatch: pytest.M
 
     # When an object is waited for that never comes, then the wait ends with what the check said
     with pytest.raises(AttemptAborted, match="Another worker has failed"):
-        driver.run([get("never")], patience(FOREVER, check=check))
+        driver.run([get("never")], patience(check=check))
     assert len(looks) == 3
 
 
@@ -178,7 +193,7 @@ def test_an_error_of_the_channel_is_raised(
     setattr(channel, call, refuse)
     # When generators run, then its own error ends the round at once
     with pytest.raises(type(error)) as raised:
-        driver.run([put("a"), get("b")], patience(FOREVER))
+        driver.run([put("a"), get("b")], patience())
     assert raised.value is error
 
 
@@ -188,7 +203,7 @@ def test_an_error_of_a_generator_is_raised(driver: Driver) -> None:
         raise FrameError("This is no frame.")
 
     with pytest.raises(FrameError, match="no frame"):
-        driver.run([get("never"), refuses()], patience(FOREVER))
+        driver.run([get("never"), refuses()], patience())
 
 
 def test_a_round_is_forgotten_after_the_next_and_not_before(channel: MemoryChannel, driver: Driver) -> None:

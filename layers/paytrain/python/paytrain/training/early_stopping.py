@@ -27,13 +27,13 @@ def should_stop(history: Sequence[dict[str, float]], rule: EarlyStopping | None)
     sign = 1.0 if larger_is_better(rule.monitor) else -1.0
     best: float | None = None
     waited = 0
-    for epoch, entry in enumerate(history):
+    for entry in history:
         value = sign * entry[rule.monitor]
         if best is None or value - rule.min_delta > best:
             best, waited = value, 0
         else:
             waited += 1
-            if waited >= rule.patience and epoch > 0:
+            if waited >= rule.patience:
                 return True
     return False
 
