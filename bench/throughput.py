@@ -56,7 +56,7 @@ class Pair:
 
 
 def measure(stack: Stack, repetitions: int = REPETITIONS) -> list[Pair]:
-    """Measure in turn: plain, workers, plain, …; the first run of the workers is not counted, it warms the sandboxes."""
+    """Measure in turn: plain, workers, plain, …; a first run of the workers only warms the sandboxes."""
     _run(stack, "warm")
     return [_pair(stack, index) for index in range(repetitions)]
 

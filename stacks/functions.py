@@ -66,16 +66,9 @@ class Functions(Construct):
             "ARTIFACTS_BUCKET": artifacts.bucket_name,
         }
         worker_functions = {"WORKER_FUNCTIONS": cdk.Stack.of(self).to_json_string(workers.versions())}
-        own_objects = permissions.on_objects(artifacts, permissions.RUNS, "GetObject", "PutObject")
-        own_listing = permissions.listing(artifacts.bucket_arn)
-        own_items = permissions.on_table(table, "GetItem", "PutItem", "UpdateItem")
-        queried_items = permissions.on_table(table, "GetItem", "PutItem", "UpdateItem", "Query")
+        runs_objects = permissions.on_objects(artifacts, permissions.RUNS, "GetObject", "PutObject")
+        listed = permissions.listing(artifacts.bucket_arn)
 
-        located = [
-            artifacts.bucket_arn,
-            *storage.example_bucket_arns(),
-            *permissions.external_bucket_arns(data_buckets),
-        ]
         self.resolve = self._function(
             "resolve",
             "validates the job",
@@ -86,13 +79,8 @@ class Functions(Construct):
                 "DATA_BUCKETS": json.dumps(list(data_buckets)),
             },
             [
-                own_items,
-                permissions.on_objects(artifacts, "*", "GetObject"),
+                permissions.on_table(table, "PutItem"),
                 permissions.on_objects(artifacts, permissions.RUNS, "PutObject"),
-                own_listing,
-                permissions.Permission(["s3:GetObject"], storage.example_object_arns()),
-                *permissions.reading(data_buckets),
-                permissions.Permission(["s3:GetBucketLocation"], located),
                 permissions.Permission(["lambda:GetAccountSettings"], ["*"]),
             ],
         )
@@ -105,19 +93,30 @@ class Functions(Construct):
                 "CACHE_ENDPOINT": cache_endpoint,
                 "CACHE_ITEM_BYTES": str(cache_item_bytes),
             },
-            [own_items, own_objects, own_listing],
+            [permissions.on_table(table, "PutItem"), runs_objects],
         )
         self.close_lap = self._function(
-            "close_lap", "decides how a run goes on", {}, [queried_items, own_objects, own_listing]
+            "close_lap",
+            "decides how a run goes on",
+            {},
+            [
+                permissions.on_table(table, "GetItem", "PutItem", "Query"),
+                permissions.on_objects(artifacts, permissions.RUNS, "GetObject"),
+                listed,
+            ],
         )
         self.explain = self._function(
-            "explain", "says in a sentence why a run failed", {}, [queried_items, own_objects, own_listing]
+            "explain", "says in a sentence why a run failed", {}, [permissions.on_table(table, "GetItem")]
         )
         self.stop_run = self._function(
             "stop_run",
             "marks a run stopped and saves its model",
             worker_functions,
-            [own_items, own_objects, own_listing, permissions.invoking(*workers.outside.values())],
+            [
+                permissions.on_table(table, "GetItem", "PutItem"),
+                listed,
+                permissions.invoking(*workers.outside.values()),
+            ],
         )
 
     def of_the_workflow(self) -> list[lambda_.Function]:

@@ -17,7 +17,10 @@ from constructs import Construct
 from stacks.acknowledgements import acknowledge_wildcard
 
 RUNS = "runs/*"
-"""Objects that belong to runs, in the artifacts bucket."""
+"""What runs leave in the artifacts bucket."""
+
+CHECKPOINTS = "checkpoints/*"
+"""What runs need only while they run; a prefix of its own, since S3's lifecycle rules know prefixes."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def reading(bucket_names: Sequence[str]) -> list[Permission]:
         return []
     arns = external_bucket_arns(bucket_names)
     objects = [f"{arn}/*" for arn in arns]
-    return [listing(*arns), Permission(["s3:GetObject", "s3:GetObjectVersion"], objects, "Users name their objects.")]
+    return [listing(*arns), Permission(["s3:GetObject"], objects, "Users name their objects.")]
 
 
 def external_bucket_arns(bucket_names: Sequence[str]) -> list[str]:

@@ -127,6 +127,8 @@ def read_settings(context: Mapping[str, Any]) -> Settings:
         raise SettingsError(
             'channel = "memcached" is not allowed: cache_mode = "none" has no cache; choose another of the two.'
         )
+    if settings.removal_policy == "destroy" and settings.packaging == "zip":
+        raise SettingsError('removal_policy = "destroy" is not allowed with packaging = "zip": stop the twin instead.')
     if settings.memory_mb not in settings.worker_memory_sizes:
         sizes = ", ".join(map(str, settings.worker_memory_sizes))
         raise SettingsError(f"memory_mb = {settings.memory_mb} is not allowed: worker_memory_sizes has {sizes}.")

@@ -11,9 +11,6 @@ from constructs import Construct
 
 from stacks.acknowledgements import acknowledge
 
-CHECKPOINT_TAG = {"paytrain": "checkpoint"}
-"""S3 tag of a checkpoint's objects: lifecycle rules know prefixes, and a run's model shares the checkpoints'."""
-
 TTL_ATTRIBUTE = "expires_at"
 
 
@@ -47,7 +44,7 @@ class Storage(Construct):
             "Artifacts",
             versioned=True,
             rules=[
-                s3.LifecycleRule(id="checkpoints", tag_filters=CHECKPOINT_TAG, expiration=days(30)),
+                s3.LifecycleRule(id="checkpoints", prefix="checkpoints/", expiration=days(30)),
                 s3.LifecycleRule(
                     id="overwritten", noncurrent_version_expiration=days(30), expired_object_delete_marker=True
                 ),

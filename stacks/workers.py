@@ -183,10 +183,11 @@ def _image(*, arm: bool) -> lambda_.DockerImageCode:
 def _permissions(storage: Storage, data_buckets: Sequence[str]) -> list[permissions.Permission]:
     artifacts, exchange = storage.artifacts, storage.exchange
     return [
-        permissions.on_table(storage.run_table, "GetItem", "PutItem", "UpdateItem", "Query"),
+        permissions.on_table(storage.run_table, "GetItem", "PutItem", "Query"),
         permissions.on_table(storage.exchange_table, "GetItem", "PutItem", "BatchGetItem"),
         permissions.on_objects(artifacts, "*", "GetObject"),
-        permissions.on_objects(artifacts, permissions.RUNS, "PutObject", "PutObjectTagging"),
+        permissions.on_objects(artifacts, permissions.RUNS, "PutObject"),
+        permissions.on_objects(artifacts, permissions.CHECKPOINTS, "PutObject"),
         permissions.on_objects(exchange, "*", "GetObject", "PutObject", "DeleteObject"),
         permissions.listing(artifacts.bucket_arn, exchange.bucket_arn),
         permissions.Permission(["s3:GetObject"], storage.example_object_arns()),

@@ -1,99 +1,18 @@
-"""A laptop twin of the tests' own, with the real stack deployed by the real CDK, and small jobs to run in it."""
+"""A laptop twin of the tests' own, with the real stack deployed by the real CDK."""
 
-import io
-import json
 import os
-import time
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
-import keras
-import numpy as np
 import pytest
-from servers import free_port
 
 from local.deploy import deploy
-from local.execution import RUNNING, Execution, Snapshot
-from local.stack import Stack
 from local.twin import Twin
-from paytrain.run import Keys
-from paytrain.store import Artifacts, RunTable
+from tests.e2e.deployment import Deployment
+from tests.servers import free_port
 
 CACHE_HOST = f"127.77.{os.getpid() % 250 + 1}.1"
-POLL_SECONDS = 0.2
-RUN_SECONDS = 400
-"""A run that takes longer has hung; nothing is timed by it."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run that has ended, and what it left."""
-
-    stack: Stack
-    run_id: str
-    snapshot: Snapshot
-
-    def text(self, name: str) -> str:
-        return self.bytes(name).decode()
-
-    def bytes(self, name: str) -> bytes:
-        body: bytes = self.stack.s3.get_object(
-            Bucket=self.stack.artifacts_bucket, Key=getattr(Keys(self.run_id), name)
-        )["Body"].read()
-        return body
-
-    def json(self, name: str) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.text(name))
-        return value
-
-    @property
-    def receipt(self) -> dict[str, Any]:
-        assert self.snapshot.status == "SUCCEEDED", self.snapshot.cause
-        return self.json("receipt")
-
-    @property
-    def table(self) -> RunTable:
-        return RunTable(self.stack.run_table, self.run_id)
-
-    def model(self, folder: Path) -> keras.Model:
-        path = folder / f"{self.run_id}.keras"
-        path.write_bytes(self.bytes("model"))
-        return keras.models.load_model(path)
-
-
-class Deployment:
-    """A deployed stack in the twin, and ways to run jobs on it."""
-
-    def __init__(self, stage: str) -> None:
-        self.stack = Stack(f"paytrain-{stage}")
-
-    def start(self, job: dict[str, Any]) -> Execution:
-        return Execution.start(self.stack, f"run-{uuid.uuid4().hex[:12]}", job)
-
-    def wait(self, execution: Execution, until: Callable[[Snapshot], bool] = lambda _: False) -> Snapshot:
-        """Follow an execution until it ends, or until something is true of it."""
-        deadline = time.monotonic() + RUN_SECONDS
-        while time.monotonic() < deadline:
-            snapshot = execution.poll()
-            if snapshot.status != RUNNING or until(snapshot):
-                return snapshot
-            time.sleep(POLL_SECONDS)
-        raise AssertionError(f"{execution.run_id} has not come to an end; states: {execution.poll().states}")
-
-    def run(self, job: dict[str, Any]) -> Run:
-        execution = self.start(job)
-        return Run(self.stack, execution.run_id, self.wait(execution))
-
-    def has(self, key: str) -> bool:
-        return Artifacts(self.stack.artifacts_bucket).exists(key)
-
-    def upload(self, key: str, body: bytes) -> str:
-        self.stack.s3.put_object(Bucket=self.stack.artifacts_bucket, Key=key, Body=body)
-        return f"s3://{self.stack.artifacts_bucket}/{key}"
 
 
 @pytest.fixture(scope="package")
@@ -123,11 +42,5 @@ def deployed(twin: Twin) -> Callable[..., Deployment]:
 
 @pytest.fixture(scope="package")
 def main(deployed: Callable[..., Deployment]) -> Deployment:
-    """The stack with its defaults, but for a peer timeout that does not make failures long."""
-    return deployed("main", peer_timeout_seconds=20)
-
-
-def npz(x: np.ndarray, y: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, x=x, y=y)
-    return buffer.getvalue()
+    """The stack with its defaults, but for what makes failures long."""
+    return deployed("main", peer_timeout_seconds=20, max_attempts=2)

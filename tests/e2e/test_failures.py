@@ -12,10 +12,10 @@ from typing import Any
 import boto3
 import keras
 import pytest
-import small
-from conftest import POLL_SECONDS, RUN_SECONDS, Deployment, Run, npz
 
 from paytrain.run import Items, Keys
+from tests.e2e import small
+from tests.e2e.deployment import POLL_SECONDS, RUN_SECONDS, Deployment, Run, npz
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def job(main: Deployment, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         main.upload("uploads/failures.keras", small.model_bytes(tmp_path_factory.mktemp("model"))),
         main.upload("uploads/failures-train.npz", npz(*train)),
         main.upload("uploads/failures-validation.npz", npz(*validation)),
-        epochs=8,
+        epochs=5,
         checkpoint_every=20,
     )
 

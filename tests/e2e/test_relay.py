@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import small
-from conftest import Deployment, npz
+
+from tests.e2e import small
+from tests.e2e.deployment import Deployment, npz
 
 LAP_SECONDS = 10
 
@@ -16,15 +17,14 @@ def short(deployed: Callable[..., Deployment]) -> Deployment:
     return deployed("short", worker_timeout_seconds=LAP_SECONDS, peer_timeout_seconds=8)
 
 
-@pytest.mark.parametrize("model", ["smooth", "own_state"])
 def test_a_relay_of_laps_gives_the_bits_of_one_lap(
-    main: Deployment, short: Deployment, tmp_path_factory: pytest.TempPathFactory, model: str
+    main: Deployment, short: Deployment, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     # given
     def job(deployment: Deployment) -> dict[str, Any]:
         train, validation = small.data()
         return small.job(
-            deployment.upload(f"uploads/{model}.keras", small.model_bytes(tmp_path_factory.mktemp("model"), model)),
+            deployment.upload("uploads/relay.keras", small.model_bytes(tmp_path_factory.mktemp("model"), "own_state")),
             deployment.upload("uploads/relay-train.npz", npz(*train)),
             deployment.upload("uploads/relay-validation.npz", npz(*validation)),
             epochs=80,

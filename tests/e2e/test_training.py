@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import small
-from conftest import Deployment, Run, npz
 
 from paytrain.run import Items
 from paytrain.training.batches import Batches
+from tests.e2e import small
+from tests.e2e.deployment import Deployment, Run, npz
 
 
 @pytest.fixture(scope="module")

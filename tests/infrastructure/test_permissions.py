@@ -15,12 +15,6 @@ OUTSIDE = {"<Workersworker1769.Arn>:*", "<Workersworker3008.Arn>:*"}
 INSIDE = {"<Workersworker1769vpc.Arn>:*", "<Workersworker3008vpc.Arn>:*"}
 
 TRACES = {"xray:PutTelemetryRecords": {"*"}, "xray:PutTraceSegments": {"*"}}
-OWN_ITEMS = {f"dynamodb:{action}": {RUNS} for action in ("GetItem", "PutItem", "UpdateItem")}
-OWN_OBJECTS = {
-    "s3:GetObject": {f"{ARTIFACTS}/runs/*"},
-    "s3:PutObject": {f"{ARTIFACTS}/runs/*"},
-    "s3:ListBucket": {ARTIFACTS},
-}
 INTERFACES = {
     f"ec2:{action}": {"*"}
     for action in (
@@ -37,30 +31,39 @@ WORKER = {
     "dynamodb:GetItem": {RUNS, PIECES},
     "dynamodb:PutItem": {RUNS, PIECES},
     "dynamodb:BatchGetItem": {PIECES},
-    "dynamodb:UpdateItem": {RUNS},
     "dynamodb:Query": {RUNS},
     "s3:GetObject": {f"{ARTIFACTS}/*", f"{EXCHANGE}/*", f"{DATA}/*", *EXAMPLES},
-    "s3:GetObjectVersion": {f"{DATA}/*"},
-    "s3:PutObject": {f"{ARTIFACTS}/runs/*", f"{EXCHANGE}/*"},
-    "s3:PutObjectTagging": {f"{ARTIFACTS}/runs/*"},
+    "s3:PutObject": {f"{ARTIFACTS}/runs/*", f"{ARTIFACTS}/checkpoints/*", f"{EXCHANGE}/*"},
     "s3:DeleteObject": {f"{EXCHANGE}/*"},
     "s3:ListBucket": {ARTIFACTS, EXCHANGE, DATA},
 }
 FUNCTIONS = {
     "Functionsresolverole": {
         **TRACES,
-        **OWN_ITEMS,
-        "s3:GetObject": {f"{ARTIFACTS}/*", f"{DATA}/*", *EXAMPLES},
-        "s3:GetObjectVersion": {f"{DATA}/*"},
+        "dynamodb:PutItem": {RUNS},
         "s3:PutObject": {f"{ARTIFACTS}/runs/*"},
-        "s3:ListBucket": {ARTIFACTS, DATA},
-        "s3:GetBucketLocation": {ARTIFACTS, DATA, ASSETS},
         "lambda:GetAccountSettings": {"*"},
     },
-    "Functionsplanrole": {**TRACES, **OWN_ITEMS, **OWN_OBJECTS},
-    "Functionscloselaprole": {**TRACES, **OWN_ITEMS, **OWN_OBJECTS, "dynamodb:Query": {RUNS}},
-    "Functionsexplainrole": {**TRACES, **OWN_ITEMS, **OWN_OBJECTS, "dynamodb:Query": {RUNS}},
-    "Functionsstoprunrole": {**TRACES, **OWN_ITEMS, **OWN_OBJECTS, "lambda:InvokeFunction": OUTSIDE},
+    "Functionsplanrole": {
+        **TRACES,
+        "dynamodb:PutItem": {RUNS},
+        "s3:GetObject": {f"{ARTIFACTS}/runs/*"},
+        "s3:PutObject": {f"{ARTIFACTS}/runs/*"},
+    },
+    "Functionscloselaprole": {
+        **TRACES,
+        **{f"dynamodb:{action}": {RUNS} for action in ("GetItem", "PutItem", "Query")},
+        "s3:GetObject": {f"{ARTIFACTS}/runs/*"},
+        "s3:ListBucket": {ARTIFACTS},
+    },
+    "Functionsexplainrole": {**TRACES, "dynamodb:GetItem": {RUNS}},
+    "Functionsstoprunrole": {
+        **TRACES,
+        "dynamodb:GetItem": {RUNS},
+        "dynamodb:PutItem": {RUNS},
+        "s3:ListBucket": {ARTIFACTS},
+        "lambda:InvokeFunction": OUTSIDE,
+    },
     "WorkersRoleoutside": WORKER,
     "WorkersRoleinside": {**WORKER, **INTERFACES},
 }

@@ -72,6 +72,10 @@ def test_objects_can_be_given_as_json() -> None:
         ({"data_buckets": "My_Data"}, 'data_buckets.0 = "My_Data" is not allowed: it must be a string like "my-data".'),
         ({"memory_mb": "2048"}, "memory_mb = 2048 is not allowed: worker_memory_sizes has 1769, 3008."),
         (
+            {"removal_policy": "destroy", "packaging": "zip"},
+            'removal_policy = "destroy" is not allowed with packaging = "zip": stop the twin instead.',
+        ),
+        (
             {"channel": "memcached", "cache_mode": "none"},
             'channel = "memcached" is not allowed: cache_mode = "none" has no cache; choose another of the two.',
         ),

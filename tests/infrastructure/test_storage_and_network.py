@@ -30,9 +30,9 @@ def test_artifacts_are_versioned_and_their_checkpoints_expire(aws: Synthesised) 
     # when
     rules = {rule["Id"]: rule for rule in artifacts["LifecycleConfiguration"]["Rules"]}
 
-    # then nothing but what is tagged expires
+    # then nothing else expires
     assert artifacts["VersioningConfiguration"] == {"Status": "Enabled"}
-    assert rules["checkpoints"]["TagFilters"] == [{"Key": "paytrain", "Value": "checkpoint"}]
+    assert rules["checkpoints"]["Prefix"] == Keys("a-run").checkpoints.removesuffix("a-run/")
     assert [rule["ExpirationInDays"] for rule in rules.values() if "ExpirationInDays" in rule] == [30]
 
 

@@ -47,11 +47,10 @@ def is_cut_short(scheduler: Scheduler, rank: Rank, key: str) -> None:
 
 
 def is_taken_for_another(scheduler: Scheduler, rank: Rank, key: str) -> None:
-    """Under the object's key lies a sound one of another rank, or of the round before."""
+    """Under the object's key lies a sound one of another rank, segment, hop or round."""
     objects = scheduler.store.objects
-    round_, _, _, owner = key.split("/")
-    others = [other for other in objects if other.split("/")[0] != round_ or other.split("/")[3] != owner]
-    alike = [other for other in others if [*map(len, objects[other])] == [*map(len, objects[key])]]
+    lengths = [*map(len, objects[key])]
+    alike = [other for other in objects if other != key and [*map(len, objects[other])] == lengths]
     if alike:
         objects[key] = objects[scheduler.random.choice(alike)]
 
@@ -59,7 +58,7 @@ def is_taken_for_another(scheduler: Scheduler, rank: Rank, key: str) -> None:
 def is_put_twice(scheduler: Scheduler, rank: Rank, key: str) -> None:
     """A second invocation stores other numbers and another vote under the same key."""
     values = np.ones(rank.setup.inputs.elements, rank.setup.inputs.dtype)
-    other = encode(values, Tally(1, 4, np.ones(2)), rank=rank.number, round_=int(key.split("/")[0]))
+    other = encode(values, Tally(1, 4, np.ones(2)), name=f"{key}#0", rank=rank.number, round_=int(key.split("/")[0]))
     scheduler.store.put(key, [other])
 
 

@@ -63,7 +63,7 @@ def own_first(member: Member) -> Steps:
     total = RankOrderSum(member.out)
     total.add(member.values, member.tally)
     for peer in member.peers:
-        frame = member.read((yield from pieces.next()), peer, size)
+        frame = member.read(*(yield from pieces.next()), size)
         total.add(frame.values, frame.tally)
     return total.tally
 

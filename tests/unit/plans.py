@@ -23,6 +23,7 @@ def prepared(**changes: Any) -> Prepared:
         variable_type="float32",
         step_seconds=0.1,
         save_seconds=0.5,
+        seconds=6.0,
     )
     return usual.model_copy(update=changes)
 

@@ -125,3 +125,12 @@ def test_a_gang_that_does_not_assemble_is_given_up_at_once(
 def test_a_rank_that_failed_to_start_is_not_absent() -> None:
     # Given a rank without a claim, whose failure Step Functions has recorded
     assert decision([LEFT, FAILED, LEFT], BEFORE, claimed={0, 2}).next == "retry"
+
+
+def test_what_no_attempt_can_mend_is_given_up_at_once() -> None:
+    # Given a rank that found its data changed, on the first of three attempts
+    changed = outcome("failed", 0, 0, error="JobError", cause="s3://b/x.npz has changed during the run.")
+    # When the attempt is closed
+    decided = decision([LEFT, changed, LEFT], BEFORE, attempt=0)
+    # Then there is no second one, and the cause is the sentence
+    assert decided == Decision("give_up", "JobError", "s3://b/x.npz has changed during the run.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paytrain.errors import FrameError
 from paytrain.exchange.frame import WIRE_DTYPES, Frame, Tally, decode, encode, frame_bytes
 
-RANK, ROUND = 3, 70_000
+NAME, RANK, ROUND = "run/0/0/70000/0/1/3#0", 3, 70_000
 DTYPES = pytest.mark.parametrize("dtype", WIRE_DTYPES.values(), ids=WIRE_DTYPES.keys())
 
 
@@ -26,7 +26,14 @@ def vector(elements: int, dtype: np.dtype) -> NDArray[Any]:
 
 def read(data: Any, values: NDArray[Any], **changed: Any) -> Frame:
     """Decode what a reader expects who knows all but the content."""
-    expected = {"rank": RANK, "round_": ROUND, "elements": values.size, "metrics": 2, "dtype": values.dtype}
+    expected = {
+        "name": NAME,
+        "rank": RANK,
+        "round_": ROUND,
+        "elements": values.size,
+        "metrics": 2,
+        "dtype": values.dtype,
+    }
     return decode(data, **{**expected, **changed})
 
 
@@ -37,7 +44,7 @@ def test_a_frame_comes_back_as_it_was(dtype: np.dtype, elements: int, metrics: i
     # Given a slice and what travels beside it
     values, beside = vector(elements, dtype), tally(metrics)
     # When it is written and read
-    data = encode(values, beside, rank=RANK, round_=ROUND)
+    data = encode(values, beside, name=NAME, rank=RANK, round_=ROUND)
     frame = read(data, values, metrics=metrics)
     # Then everything is there, in the length that its reader knew
     assert len(data) == frame_bytes(elements, metrics, dtype)
@@ -50,28 +57,32 @@ def test_a_frame_comes_back_as_it_was(dtype: np.dtype, elements: int, metrics: i
 @given(values=st_numpy.arrays("<f4", st.integers(0, 20), elements=st.floats(width=32)))
 def test_no_value_is_special(values: NDArray[np.float32]) -> None:
     # Given any floats, infinities, NaNs, negative zeros and subnormals among them, then their bits travel
-    assert read(encode(values, tally(), rank=RANK, round_=ROUND), values).values.tobytes() == values.tobytes()
+    assert (
+        read(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND), values).values.tobytes() == values.tobytes()
+    )
 
 
 def test_the_numbers_beside_may_be_large() -> None:
     # Given the confusion matrix of 300 classes, the largest vote and rank, and a round late in a long lap
     values, beside = vector(2, np.dtype("<f4")), Tally(2**63, 2**16 - 1, np.zeros(300 * 300))
     # When the frame is read
-    frame = read(encode(values, beside, rank=999, round_=2**40), values, rank=999, round_=2**40, metrics=90_000)
+    frame = read(
+        encode(values, beside, name=NAME, rank=999, round_=2**40), values, rank=999, round_=2**40, metrics=90_000
+    )
     # Then nothing has been cut off
     assert (frame.tally.samples, frame.tally.votes, frame.tally.metrics.size) == (2**63, 2**16 - 1, 90_000)
 
 
 def test_a_slice_of_a_strided_vector() -> None:
     values = vector(10, np.dtype("<f8"))[::3]
-    assert (read(encode(values, tally(), rank=RANK, round_=ROUND), values).values == values).all()
+    assert (read(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND), values).values == values).all()
 
 
 @DTYPES
 def test_every_flipped_bit_is_noticed(dtype: np.dtype) -> None:
     # Given a small frame
     values = vector(3, dtype)
-    data = bytes(encode(values, tally(), rank=RANK, round_=ROUND))
+    data = bytes(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND))
     # When any one of its bits is flipped, then it is refused
     for bit in range(8 * len(data)):
         flipped = bytearray(data)
@@ -83,7 +94,7 @@ def test_every_flipped_bit_is_noticed(dtype: np.dtype) -> None:
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
 def test_another_length_is_refused(change: Any) -> None:
     values = vector(3, np.dtype("<f4"))
-    data = change(bytes(encode(values, tally(), rank=RANK, round_=ROUND)))
+    data = change(bytes(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND)))
     with pytest.raises(FrameError, match=rf" of rank 3 in round 70000 has {len(data)} bytes instead of 76\.$"):
         read(data, values)
 
@@ -112,7 +123,7 @@ def test_foreign_bytes_are_refused() -> None:
 def test_a_sound_frame_in_the_wrong_place_is_refused_by_name(changed: dict[str, Any], complaint: str) -> None:
     # Given a frame of the right length, whose reader expects another one
     values = vector(4, np.dtype("<f4"))
-    data = encode(values, tally(), rank=RANK, round_=ROUND)
+    data = encode(values, tally(), name=NAME, rank=RANK, round_=ROUND)
     # When it is read
     with pytest.raises(FrameError) as refused:
         read(data, values, **changed)
@@ -120,9 +131,16 @@ def test_a_sound_frame_in_the_wrong_place_is_refused_by_name(changed: dict[str, 
     assert str(refused.value) == complaint
 
 
+def test_a_frame_under_another_name_is_refused() -> None:
+    values = vector(3, np.dtype("<f4"))
+    data = encode(values, tally(), name="run/0/0/70000/1/1/3#0", rank=RANK, round_=ROUND)
+    with pytest.raises(FrameError, match=r"is corrupt, or not run/0/0/70000/0/1/3#0: "):
+        read(data, values)
+
+
 def test_what_was_read_cannot_be_changed() -> None:
     values = vector(3, np.dtype("<f4"))
-    frame = read(bytearray(encode(values, tally(), rank=RANK, round_=ROUND)), values)
+    frame = read(bytearray(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND)), values)
     with pytest.raises(ValueError, match="read-only"):
         frame.values[:] = 0
 

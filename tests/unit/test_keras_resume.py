@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import keras
-import keras_models
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from paytrain.run import Checkpoint, Keys
 from paytrain.training import state
 from paytrain.training.batches import Batches, generator_seeds
 from paytrain.training.trainer import Trainer
+from tests.unit import keras_models
 
 WORKERS = 3
 BATCHES = Batches(samples=100, batch_size=8, world_size=WORKERS, seed=11, shuffle=True)

@@ -131,6 +131,7 @@ def test_the_first_lap_knows_every_phase_that_can_take_long() -> None:
         own_elements=0,
         step_seconds=0.2,
         save_seconds=0.7,
+        seconds=6.0,
     )
     # When the first lap asks what to expect
     pace = first_pace(plan(prepared=found))

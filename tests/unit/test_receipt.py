@@ -69,7 +69,7 @@ def test_the_contract_of_the_receipt() -> None:
     [
         # At 2 GB: four workers for 10 s, one that left after 4 s; the dead one has reported nothing.
         ("workers", 2 * (4 * 10 + 4), "GB-s", 1.66667e-5),
-        ("prepare and finish", 2 * 3, "GB-s", 1.66667e-5),
+        ("prepare and finish", 2 * (6 + 3), "GB-s", 1.66667e-5),
         # 6 workers, 3 × CloseLap, Resolve, Prepare, Plan, Finish.
         ("invocations", 6 + 3 + 4, "requests", 2e-7),
         # 4 of the run; for each of 3 attempts 3, and 2 for each of 2 workers.

@@ -52,6 +52,8 @@ class Prepared(BaseModel):
         dtype of the trainable variables.
     step_seconds, save_seconds
         One real step and one real checkpoint, as measured; the stop rule starts from them.
+    seconds
+        What Prepare took, for the bill.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +70,7 @@ class Prepared(BaseModel):
     variable_type: str
     step_seconds: float
     save_seconds: float
+    seconds: float
 
 
 class Plan(BaseModel):

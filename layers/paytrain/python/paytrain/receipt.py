@@ -58,7 +58,7 @@ def make(
     """
     attempts = len({(o.lap, o.attempt) for o in outcomes})
     laps = len({o.lap for o in outcomes})
-    lines = _bill(plan, outcomes, attempts, run.get("prepare_seconds", 0.0) + finish_seconds)
+    lines = _bill(plan, outcomes, attempts, plan.prepared.seconds + finish_seconds)
     seconds = (ended - datetime.fromisoformat(run["started"])).total_seconds() if "started" in run else None
     phases: Counter[str] = Counter()
     for outcome in outcomes:

@@ -12,7 +12,7 @@ COMMON_PART = "model"
 RUN_STOPPED = "RunStopped"
 """The error of a run that somebody outside has ended, which is no failure of its own."""
 
-_SAFE_RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
+_SAFE_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 def run_id_of(execution_name: str) -> str:
@@ -30,7 +30,7 @@ class Keys:
         self.job = f"{self.prefix}job.json"
         self.prepared = f"{self.prefix}prepared.json"
         self.plan = f"{self.prefix}plan.json"
-        self.checkpoints = f"{self.prefix}checkpoints/"
+        self.checkpoints = f"checkpoints/{run_id}/"
         self.model = f"{self.prefix}model.keras"
         self.history = f"{self.prefix}history.json"
         self.receipt = f"{self.prefix}receipt.json"

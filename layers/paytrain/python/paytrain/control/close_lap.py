@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from paytrain.control.environment import CloseEnvironment
 from paytrain.control.plan import state_of
+from paytrain.errors import JobError
 from paytrain.exchange.votes import Vote
 from paytrain.plan import Plan
 from paytrain.run import RUN_STOPPED, Checkpoint, Items, Keys, Outcome, Start, newest_complete
@@ -91,6 +92,9 @@ def decide(
             if Vote.ASKED in Vote(votes):
                 return Decision("give_up", RUN_STOPPED, "The run was stopped from outside.")
             return Decision("continue")
+    for outcome in outcomes.values():
+        if outcome.error == JobError.__name__:
+            return Decision("give_up", outcome.error, outcome.cause)
     if absent := sorted(set(range(plan.workers)) - claimed - set(outcomes)):
         return Decision(
             "give_up",

@@ -75,13 +75,15 @@ def frame_bytes(elements: int, metrics: int, dtype: np.dtype) -> int:
     return HEADER_BYTES + 8 * metrics + dtype.itemsize * elements
 
 
-def encode(values: NDArray[np.floating], tally: Tally, *, rank: int, round_: int) -> memoryview:
+def encode(values: NDArray[np.floating], tally: Tally, *, name: str, rank: int, round_: int) -> memoryview:
     """Write a frame.
 
     Parameters
     ----------
     values
         The slice, shape (elements,), contiguous, of a wire's dtype.
+    name
+        Whatever tells this frame from all others: it goes into the checksum, not into the bytes.
     """
     metrics = np.ascontiguousarray(tally.metrics, dtype="<f8")
     buffer = bytearray(frame_bytes(values.size, metrics.size, values.dtype))
@@ -101,11 +103,11 @@ def encode(values: NDArray[np.floating], tally: Tally, *, rank: int, round_: int
     at = HEADER_BYTES + metrics.nbytes
     buffer[HEADER_BYTES:at] = metrics.tobytes()
     np.frombuffer(buffer, values.dtype, values.size, at)[:] = values
-    _CHECKSUM.pack_into(buffer, _HEADER.size, _checksum(memoryview(buffer)))
+    _CHECKSUM.pack_into(buffer, _HEADER.size, _checksum(name, memoryview(buffer)))
     return memoryview(buffer).toreadonly()
 
 
-def decode(data: Buffer, *, rank: int, round_: int, elements: int, metrics: int, dtype: np.dtype) -> Frame:
+def decode(data: Buffer, *, name: str, rank: int, round_: int, elements: int, metrics: int, dtype: np.dtype) -> Frame:
     """Read a frame and refuse anything but the one that is expected.
 
     Raises
@@ -122,8 +124,8 @@ def decode(data: Buffer, *, rank: int, round_: int, elements: int, metrics: int,
     if magic != _MAGIC or version != _VERSION:
         raise FrameError(f"{where} begins with {magic!r} version {version}: these bytes are foreign.")
     (checksum,) = _CHECKSUM.unpack_from(view, _HEADER.size)
-    if checksum != _checksum(view):
-        raise FrameError(f"{where} is corrupt: its checksum does not fit its bytes.")
+    if checksum != _checksum(name, view):
+        raise FrameError(f"{where} is corrupt, or not {name}: its checksum does not fit.")
     found = (sender, in_round, code, metric_count, size)
     wanted = (rank, round_, _DTYPE_CODES[dtype], metrics, elements)
     if found != wanted:
@@ -135,8 +137,9 @@ def decode(data: Buffer, *, rank: int, round_: int, elements: int, metrics: int,
     return Frame(sender, in_round, Tally(samples, votes, sums), values)
 
 
-def _checksum(view: memoryview) -> int:
-    """XXH3-64 of all bytes but the checksum's own."""
-    digest = xxhash.xxh3_64(view[: _HEADER.size])
+def _checksum(name: str, view: memoryview) -> int:
+    """XXH3-64 of the frame's name and all its bytes but the checksum's own."""
+    digest = xxhash.xxh3_64(name.encode())
+    digest.update(view[: _HEADER.size])
     digest.update(view[HEADER_BYTES:])
     return digest.intdigest()

@@ -59,16 +59,18 @@ class Prefetch:
 
     def __init__(self, gets: Iterable[Get]) -> None:
         self._waiting = deque(gets)
-        self._started: deque[Ticket] = deque()
+        self._started: deque[tuple[Get, Ticket]] = deque()
 
     def start(self) -> Generator[Operation, Ticket, None]:
         """Start what the window allows."""
         while self._waiting and len(self._started) < WINDOW:
-            self._started.append((yield self._waiting.popleft()))
+            get = self._waiting.popleft()
+            self._started.append((get, (yield get)))
 
-    def next(self) -> Generator[Operation, Any, Buffer]:
-        """The next object's bytes, in order."""
+    def next(self) -> Generator[Operation, Any, tuple[Get, Buffer]]:
+        """The next get and its bytes, in order."""
         yield from self.start()
-        data: Buffer = yield Wait(self._started.popleft())
+        get, ticket = self._started.popleft()
+        data: Buffer = yield Wait(ticket)
         yield from self.start()
-        return data
+        return get, data

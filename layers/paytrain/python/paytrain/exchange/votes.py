@@ -11,11 +11,3 @@ class Vote(IntFlag):
     """The invocation could not finish another round and save."""
     ASKED = 2
     """Somebody outside has marked the run as stopped."""
-    EARLY_STOPPING = 4
-    """The monitored metric no longer improves."""
-
-    @property
-    def words(self) -> str:
-        """The reasons in words, for the receipt; empty for a vote to go on."""
-        names = {Vote.TIME: "time", Vote.ASKED: "asked", Vote.EARLY_STOPPING: "early_stopping"}
-        return ", ".join(word for vote, word in names.items() if vote in self)

@@ -30,6 +30,7 @@ def prepare(run_id: str, environment: WorkerEnvironment) -> Prepared:
     JobError
         When model or data cannot be trained as the job says.
     """
+    entered = time.monotonic()
     artifacts, keys = Artifacts(environment.artifacts_bucket), Keys(run_id)
     job = Job.model_validate_json(artifacts.get(keys.job))
     if not isinstance(job.data, Data):
@@ -60,6 +61,7 @@ def prepare(run_id: str, environment: WorkerEnvironment) -> Prepared:
         variable_type=trainer.trainable[0].dtype,
         step_seconds=_time_steps(trainer, rows, job),
         save_seconds=save_seconds,
+        seconds=time.monotonic() - entered,
     )
     artifacts.put(keys.prepared, prepared)
     return prepared

@@ -20,7 +20,7 @@ def all_gather(member: Member) -> Steps:
         if rank == member.rank:
             total.add(member.values, member.tally)
         else:
-            frame = member.read((yield from others.next()), rank, size)
+            frame = member.read(*(yield from others.next()), size)
             total.add(frame.values, frame.tally)
     yield Wait(stored)
     tally: Tally = total.tally

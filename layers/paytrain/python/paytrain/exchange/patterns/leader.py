@@ -16,8 +16,8 @@ def leader(member: Member) -> Steps:
     size = member.values.size
     if member.rank != LEADER:
         stored = yield member.put(0, [member.values], member.tally)
-        summed = yield member.get(1, LEADER, size)
-        frame = member.read((yield Wait(summed)), LEADER, size)
+        summed = Prefetch([member.get(1, LEADER, size)])
+        frame = member.read(*(yield from summed.next()), size)
         member.out[:] = frame.values
         yield Wait(stored)
         return frame.tally
@@ -25,8 +25,8 @@ def leader(member: Member) -> Steps:
     pieces = Prefetch(member.get(0, peer, size) for peer in member.peers)
     total = RankOrderSum(member.out)
     total.add(member.values, member.tally)
-    for peer in member.peers:
-        frame = member.read((yield from pieces.next()), peer, size)
+    for _ in member.peers:
+        frame = member.read(*(yield from pieces.next()), size)
         total.add(frame.values, frame.tally)
     tally: Tally = total.tally
     stored = yield member.put(1, [member.out], tally)

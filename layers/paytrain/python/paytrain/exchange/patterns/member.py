@@ -48,8 +48,12 @@ class Member:
 
     def put(self, hop: int, slices: Sequence[NDArray[Any]], tally: Tally) -> Put:
         """Store one frame per slice as this rank's object of a hop."""
-        frames = [encode(values, tally, rank=self.rank, round_=self.round) for values in slices]
-        return Put(self._key(hop, self.rank), frames)
+        key = self._key(hop, self.rank)
+        frames = [
+            encode(values, tally, name=_name(key, index), rank=self.rank, round_=self.round)
+            for index, values in enumerate(slices)
+        ]
+        return Put(key, frames)
 
     def get(self, hop: int, rank: int, elements: int) -> Get:
         """Read the only frame of a rank's object."""
@@ -63,11 +67,12 @@ class Member:
         """Length in bytes of a frame with ``elements`` values."""
         return frame_bytes(elements, self.tally.metrics.size, self.values.dtype)
 
-    def read(self, data: Buffer, rank: int, elements: int) -> Frame:
-        """Decode a frame of ``rank`` and check that it is the one expected."""
+    def read(self, get: Get, data: Buffer, elements: int) -> Frame:
+        """Decode the frame that a get has brought, and check that it is the one asked for."""
         return decode(
             data,
-            rank=rank,
+            name=_name(get.key, get.part.index),
+            rank=get.rank,
             round_=self.round,
             elements=elements,
             metrics=self.tally.metrics.size,
@@ -76,3 +81,8 @@ class Member:
 
     def _key(self, hop: int, rank: int) -> str:
         return f"{self.prefix}/{hop}/{rank}"
+
+
+def _name(key: str, index: int) -> str:
+    """What tells a frame from all others: its object's key and its number in the object."""
+    return f"{key}#{index}"

@@ -27,7 +27,7 @@ def scatter_reduce(member: Member) -> Steps:
         if rank == member.rank:
             total.add(member.values[mine], member.tally)
         else:
-            frame = member.read((yield from pieces.next()), rank, sizes[member.rank])
+            frame = member.read(*(yield from pieces.next()), sizes[member.rank])
             total.add(frame.values, frame.tally)
     tally: Tally = total.tally
 
@@ -35,7 +35,7 @@ def scatter_reduce(member: Member) -> Steps:
     sums = Prefetch(member.get(1, owner, sizes[owner]) for owner in member.peers)
     yield from sums.start()
     for owner in member.peers:
-        frame = member.read((yield from sums.next()), owner, sizes[owner])
+        frame = member.read(*(yield from sums.next()), sizes[owner])
         member.out[slices[owner]] = frame.values
     yield Wait(scattered)
     yield Wait(reduced)
