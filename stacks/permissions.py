@@ -86,14 +86,9 @@ def reading(bucket_names: Sequence[str]) -> list[Permission]:
     """Allow to read the buckets that users keep models and data in; empty without buckets."""
     if not bucket_names:
         return []
-    arns = external_bucket_arns(bucket_names)
+    arns = [f"arn:{cdk.Aws.PARTITION}:s3:::{name}" for name in bucket_names]
     objects = [f"{arn}/*" for arn in arns]
     return [listing(*arns), Permission(["s3:GetObject"], objects, "Users name their objects.")]
-
-
-def external_bucket_arns(bucket_names: Sequence[str]) -> list[str]:
-    """ARNs of buckets that are not this stack's."""
-    return [f"arn:{cdk.Aws.PARTITION}:s3:::{name}" for name in bucket_names]
 
 
 def invoking(*functions: lambda_.IFunction) -> Permission:

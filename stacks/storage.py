@@ -93,11 +93,6 @@ class Storage(Construct):
         assets = [asset for parts in self.examples.values() for asset in parts.values()]
         return [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in assets]
 
-    def example_bucket_arns(self) -> list[str]:
-        """ARN of the bucket that holds them; it belongs to the CDK's bootstrap stack."""
-        assets = [asset for parts in self.examples.values() for asset in parts.values()]
-        return [asset.bucket.bucket_arn for asset in assets[:1]]
-
     def _bucket(self, name: str, *, versioned: bool, rules: list[s3.LifecycleRule]) -> s3.Bucket:
         incomplete = s3.LifecycleRule(
             id="incomplete-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(1)

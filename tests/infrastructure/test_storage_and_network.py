@@ -3,6 +3,8 @@
 import pytest
 from templates import Synthesised, flat
 
+from paytrain.run import Keys
+
 
 def test_buckets_are_private_encrypted_and_answer_tls_only(aws: Synthesised) -> None:
     # given

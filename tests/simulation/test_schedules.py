@@ -62,7 +62,7 @@ def own_first(member: Member) -> Steps:
     pieces = Prefetch(member.get(0, peer, size) for peer in member.peers)
     total = RankOrderSum(member.out)
     total.add(member.values, member.tally)
-    for peer in member.peers:
+    for _ in member.peers:
         frame = member.read(*(yield from pieces.next()), size)
         total.add(frame.values, frame.tally)
     return total.tally

@@ -91,7 +91,7 @@ def test_a_line_of_the_bill(item: str, quantity: float, unit: str, price: float)
 def test_the_total_is_the_sum_of_the_lines() -> None:
     made = receipt_of()
     assert made["usd"] == pytest.approx(sum(entry["usd"] for entry in made["lines"]))
-    assert made["usd"] == pytest.approx(88 * 1.66667e-5 + 6 * 1.66667e-5 + 13 * 2e-7 + 25 * 2.5e-5
+    assert made["usd"] == pytest.approx(88 * 1.66667e-5 + 18 * 1.66667e-5 + 13 * 2e-7 + 25 * 2.5e-5
                                         + 12 * 5e-6 + 100 * 4e-7 + 1000 * 6.25e-7 + 400 * 1.25e-7)  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def test_an_execution_gives_its_name_to_the_run(name: str) -> None:
     assert run_id_of(name) == name
 
 
-@pytest.mark.parametrize("name", ["with space", "ümlaut", "a/b", "x" * 81, "", "new\nline", "name\n"])
+@pytest.mark.parametrize("name", ["with space", "..", "-x", "ümlaut", "a/b", "x" * 81, "", "new\nline", "name\n"])
 def test_a_name_that_keys_should_not_have_becomes_its_digest(name: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", run_id_of(name))
     assert run_id_of(name) == run_id_of(name) != run_id_of(name + "!")
@@ -30,13 +30,16 @@ def test_keys_lie_under_the_run() -> None:
     # Then all are different and begin with the run
     assert keys.plan == "runs/run-1/plan.json"
     assert len(set(texts)) == len(texts) == 8
+    texts.remove(keys.checkpoints)
     assert all(text.startswith("runs/run-1/") for text in texts)
+    # But checkpoints, which expire sooner
+    assert keys.checkpoints == "checkpoints/run-1/"
 
 
 def test_a_checkpoint_part_names_step_lap_and_attempt_sortably() -> None:
     keys = Keys("run")
     part = keys.checkpoint_part(Checkpoint(step=1200, lap=3, attempt=1), "rank-2")
-    assert part == "runs/run/checkpoints/000001200/00003-01/rank-2.npz"
+    assert part == "checkpoints/run/000001200/00003-01/rank-2.npz"
     assert keys.checkpoint_part(OLD, "model") < keys.checkpoint_part(NEW, "model")
 
 
