@@ -265,3 +265,39 @@ def test_more_waits_than_threads_do_not_block_each_other(channel: MemoryChannel,
     # When they run over a few threads, then all come to their ends
     assert count > 10 * driver_module._THREADS_PER_DIRECTION
     assert driver.run([link(index) for index in range(count)], patience()) == list(range(count))
+
+
+class Clock:
+    """Stands for the time module: ticks by a nanosecond a look, and lets the driver's threads finish meanwhile."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        time.sleep(0.002)
+        self._now += 1e-9
+        return self._now
+
+
+def test_a_poll_that_is_due_in_nanoseconds_does_not_wait_for_ever(
+    channel: MemoryChannel, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an object that appears after some looks, each due as good as at once
+    monkeypatch.setattr(driver_module, "time", Clock())
+    channel.poll_seconds = 1e-8
+    looks: Counter[str] = Counter()
+
+    def appear_at_last(key: str) -> None:
+        looks[key] += 1
+        if looks[key] == 20:
+            channel.put(key, [b"word"])
+
+    channel.before_get = appear_at_last
+    results: list[list[object]] = []
+    patient = Patience(LONG, LONG, lambda: None)
+    waiting = threading.Thread(target=lambda: results.append(driver.run([get("key")], patient)), daemon=True)
+    # When it is waited for
+    waiting.start()
+    waiting.join(LONG)
+    # Then the driver sees it
+    assert results == [[b"word"]]

@@ -105,7 +105,9 @@ class _Round:
         self._up = up
         self._down = down
         self._patience = patience
-        self._completed: queue.SimpleQueue[tuple[_Waiting | Ticket, Any]] = queue.SimpleQueue()
+        # Not a SimpleQueue: in CPython 3.11 its get() waits for ever when a tiny timeout has run out
+        # by the time it looks, which a poll that is almost due asks for.
+        self._completed: queue.Queue[tuple[_Waiting | Ticket, Any]] = queue.Queue()
         self._timers: list[tuple[float, int, _Waiting]] = []
         self._order = count()
         self._blocked: dict[Ticket, int] = {}
