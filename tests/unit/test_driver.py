@@ -267,7 +267,7 @@ def test_more_waits_than_threads_do_not_block_each_other(channel: MemoryChannel,
     assert driver.run([link(index) for index in range(count)], patience()) == list(range(count))
 
 
-class Clock:
+class NanosecondClock:
     """Stands for the time module: ticks by a nanosecond a look, and lets the driver's threads finish meanwhile."""
 
     def __init__(self) -> None:
@@ -283,7 +283,7 @@ def test_a_poll_that_is_due_in_nanoseconds_does_not_wait_for_ever(
     channel: MemoryChannel, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an object that appears after some looks, each due as good as at once
-    monkeypatch.setattr(driver_module, "time", Clock())
+    monkeypatch.setattr(driver_module, "time", NanosecondClock())
     channel.poll_seconds = 1e-8
     looks: Counter[str] = Counter()
 
