@@ -61,7 +61,7 @@ twin-stop: ## stop the laptop twin
 test: setup ## every test that needs no AWS account
 	@pytest
 
-bench: setup ## the benchmarks, into out/bench
+bench: twin-deploy ## the benchmarks, in the laptop twin, into out/bench
 	@python -m bench
 
 synth: setup ## the CloudFormation template, into out/cdk: CONTEXT= STAGE=
