@@ -4,8 +4,9 @@ import sys
 
 import aws_cdk as cdk
 
+from paytrain.errors import PaytrainError
 from stacks.paytrain_stack import PaytrainStack
-from stacks.settings import SettingsError, read_settings
+from stacks.settings import read_settings
 
 
 def main() -> None:
@@ -13,9 +14,9 @@ def main() -> None:
     app = cdk.App()
     try:
         settings = read_settings(app.node.get_all_context())
-    except SettingsError as error:
+        PaytrainStack(app, f"paytrain-{settings.stage}", settings=settings)
+    except PaytrainError as error:
         sys.exit(str(error))
-    PaytrainStack(app, f"paytrain-{settings.stage}", settings=settings)
     app.synth()
 
 

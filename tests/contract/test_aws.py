@@ -17,9 +17,8 @@ from paytrain.channels import retry
 from paytrain.channels.base import Part
 from paytrain.channels.constants import ATTEMPTS
 from paytrain.channels.dynamodb import DynamoDBChannel
-from paytrain.channels.errors import ChannelError
 from paytrain.channels.s3 import S3Channel, object_key
-from paytrain.errors import FrameError
+from paytrain.errors import ChannelError, FrameError
 from tests.contract.conftest import BUCKET, TABLE
 
 PART = Part(0, 0, 7)

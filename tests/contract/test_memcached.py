@@ -10,8 +10,8 @@ import pytest
 from pymemcache.client.base import Client
 
 from paytrain.channels.base import Part
-from paytrain.channels.errors import ChannelError
 from paytrain.channels.memcached import MemcachedChannel
+from paytrain.errors import ChannelError
 from tests import servers
 from tests.contract.conftest import MIB
 

@@ -9,6 +9,7 @@ import pytest
 
 from local.deploy import deploy
 from local.twin import Twin
+from paytrain import store
 from tests.e2e.deployment import Deployment
 from tests.servers import free_port
 
@@ -22,7 +23,9 @@ def twin() -> Iterator[Twin]:
     started.start()
     started.use()
     boto3.setup_default_session()
+    store.client.cache_clear()
     yield started
+    store.client.cache_clear()
     started.stop()
     os.environ.clear()
     os.environ.update(before)

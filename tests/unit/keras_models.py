@@ -25,33 +25,25 @@ def use(dtype: str) -> None:
 
 def smooth(dtype: str) -> keras.Model:
     """tanh and average pooling: no ties, so rounding stays rounding."""
-    use(dtype)
-    keras.utils.set_random_seed(1)
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            layers.Input((8, 8, 1)),
-            layers.Conv2D(4, 3, activation="tanh"),
-            layers.AveragePooling2D(2),
-            layers.Flatten(),
-            layers.Dense(16, activation="tanh"),
-            layers.Dense(CLASSES, activation="softmax"),
-        ]
-    )
+    return _convolutional(dtype, "tanh", keras.layers.AveragePooling2D)
 
 
 def kinked(dtype: str) -> keras.Model:
     """ReLU and max pooling: in float32 ties flip, in float64 they do not."""
+    return _convolutional(dtype, "relu", keras.layers.MaxPooling2D)
+
+
+def _convolutional(dtype: str, activation: str, pooling: type[keras.layers.Layer]) -> keras.Model:
     use(dtype)
     keras.utils.set_random_seed(1)
     layers = keras.layers
     return keras.Sequential(
         [
             layers.Input((8, 8, 1)),
-            layers.Conv2D(4, 3, activation="relu"),
-            layers.MaxPooling2D(2),
+            layers.Conv2D(4, 3, activation=activation),
+            pooling(2),
             layers.Flatten(),
-            layers.Dense(16, activation="relu"),
+            layers.Dense(16, activation=activation),
             layers.Dense(CLASSES, activation="softmax"),
         ]
     )

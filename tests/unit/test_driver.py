@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from paytrain.channels.base import Part
-from paytrain.channels.errors import ChannelError
-from paytrain.errors import AttemptAborted, FrameError, ObjectLost, PaytrainError, PeerLost
+from paytrain.errors import AttemptAborted, ChannelError, FrameError, ObjectLost, PaytrainError, PeerLost
 from paytrain.exchange import driver as driver_module
 from paytrain.exchange.driver import Driver, Patience
 from paytrain.exchange.operations import Get, Put, Steps, Wait

@@ -42,6 +42,13 @@ class ObjectLost(PaytrainError):
     """
 
 
+class ChannelError(PaytrainError):
+    """The service behind a channel refused a request, and asking again will not help.
+
+    Likely cause: a missing permission, a value larger than the service accepts, or throttling without end.
+    """
+
+
 class AttemptAborted(PaytrainError):
     """Another rank, or somebody outside, has ended this attempt; leave without a trace."""
 

@@ -51,7 +51,10 @@ class RunTable:
         self._client.put_item(TableName=self._table, Item=self._item(item, record))
 
     def put_once(self, item: str, record: BaseModel | dict[str, Any]) -> bool:
-        """Write a record unless there is one; True if this call wrote it."""
+        """Write a record unless there is one; True if it is this one that is stored.
+
+        A write whose answer was lost is sent again by the client and then finds itself: that is no other's.
+        """
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -60,7 +63,7 @@ class RunTable:
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return False
+                return self.get(item) == json.loads(_json(record))
             raise
         return True
 
@@ -105,7 +108,7 @@ class RunTable:
         return {"run_id": {"S": self._run_id}, "item": {"S": item}}
 
     def _item(self, item: str, record: BaseModel | dict[str, Any]) -> dict[str, Any]:
-        text = record.model_dump_json() if isinstance(record, BaseModel) else json.dumps(record)
+        text = _json(record)
         expires = int(time.time()) + _RECORD_DAYS * 86400
         return {**self._key(item), "record": {"S": text}, "expires_at": {"N": str(expires)}}
 
@@ -183,6 +186,10 @@ def explained(cause: str) -> str:
     if isinstance(details, dict) and details.get("errorMessage"):
         return str(details["errorMessage"])
     return cause
+
+
+def _json(record: BaseModel | dict[str, Any]) -> str:
+    return record.model_dump_json() if isinstance(record, BaseModel) else json.dumps(record)
 
 
 def _record_of(item: dict[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from paytrain.channels.constants import (
     EXPIRY_SECONDS,
     POLL_SECONDS,
 )
-from paytrain.channels.errors import ChannelError
 from paytrain.channels.retry import pauses_seconds
+from paytrain.errors import ChannelError
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")

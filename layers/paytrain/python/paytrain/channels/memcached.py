@@ -23,8 +23,8 @@ from paytrain.channels.constants import (
     POLL_SECONDS,
     READ_TIMEOUT_SECONDS,
 )
-from paytrain.channels.errors import ChannelError
 from paytrain.channels.retry import retried
+from paytrain.errors import ChannelError
 
 Result = TypeVar("Result")
 Address = tuple[str, int]

@@ -13,8 +13,8 @@ from paytrain.channels.aws import count_retries, error_code, http_status
 from paytrain.channels.base import Part, Usage
 from paytrain.channels.chunks import checked
 from paytrain.channels.constants import POLL_SECONDS
-from paytrain.channels.errors import ChannelError
 from paytrain.channels.retry import retried
+from paytrain.errors import ChannelError
 
 _BROKEN_BODY = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 

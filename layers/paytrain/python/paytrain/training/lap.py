@@ -1,6 +1,7 @@
 """A lap: one rank's part of a run, from a checkpoint until the ranks' common vote to stop or the run's last step."""
 
 import time
+import uuid
 
 from paytrain.errors import AttemptAborted, ObjectLost, PeerLost
 from paytrain.run import Items, Outcome
@@ -21,7 +22,7 @@ def run_lap(invocation: Invocation, environment: WorkerEnvironment) -> Outcome:
     began = time.monotonic()
     lap, attempt, rank = invocation.lap, invocation.attempt, invocation.rank
     table = RunTable(environment.run_table, invocation.run_id)
-    if not table.put_once(Items.claim(lap, attempt, rank), {}):
+    if not table.put_once(Items.claim(lap, attempt, rank), {"by": uuid.uuid4().hex}):
         return _outcome_of_winner(invocation, table)
     try:
         outcome = Loop(invocation, environment, table).run(began)
