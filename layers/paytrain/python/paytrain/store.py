@@ -63,7 +63,8 @@ class RunTable:
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return self.get(item) == json.loads(_json(record))
+                stored = self.get(item)
+                return stored is not None and stored == json.loads(_json(record))
             raise
         return True
 
