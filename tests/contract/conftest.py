@@ -49,7 +49,7 @@ class Service:
         return open_channel(self.plan, exchange_bucket=bucket, exchange_table=table)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws() -> Iterator[None]:
     """The emulator with a bucket and a table, and the environment that leads boto3 there."""
     with servers.ministack(servers.free_port()) as endpoint, pytest.MonkeyPatch.context() as environment:
@@ -68,14 +68,14 @@ def aws() -> Iterator[None]:
         clients.client.cache_clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cache() -> Iterator[str]:
     """A memcached with its default limit of 1 MiB per item."""
     with servers.memcached("127.0.0.1", servers.free_port()) as endpoint:
         yield endpoint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cache_8m() -> Iterator[str]:
     """A memcached whose items may have 8 MiB."""
     with servers.memcached("127.0.0.1", servers.free_port(), item_mb=8) as endpoint:

@@ -6,14 +6,14 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from templates import CONTEXT, Synthesised, synthesise
 
 from examples import build
+from tests.infrastructure.templates import CONTEXT, Synthesised, synthesise
 
 Synthesiser = Callable[..., Synthesised]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def small_examples(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Files that stand in for the examples: their content is not what is tested here."""
     folder = tmp_path_factory.mktemp("examples")
@@ -25,7 +25,7 @@ def small_examples(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def synthesise_with(small_examples: None, tmp_path_factory: pytest.TempPathFactory) -> Synthesiser:
     """Synthesise with context values beside those of cdk.json."""
 
@@ -37,25 +37,25 @@ def synthesise_with(small_examples: None, tmp_path_factory: pytest.TempPathFacto
     return synthesise_context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws(synthesise_with: Synthesiser) -> Synthesised:
     """What plain `cdk deploy` deploys."""
     return synthesise_with()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def twin(synthesise_with: Synthesiser) -> Synthesised:
     """What the laptop twin gets."""
     return synthesise_with(packaging="zip")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def without_cache(synthesise_with: Synthesiser) -> Synthesised:
     """Without a Memcached cluster."""
     return synthesise_with(cache_mode="none")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def with_everything(synthesise_with: Synthesiser) -> Synthesised:
     """As much as the settings allow of what takes room, and data that goes with the stack."""
     return synthesise_with(

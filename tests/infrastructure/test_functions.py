@@ -5,7 +5,8 @@ import sys
 from typing import Any
 
 import pytest
-from templates import Synthesised, flat
+
+from tests.infrastructure.templates import Synthesised, flat
 
 ENVIRONMENT_BYTES = 4096
 LONGEST = {"AWS::Lambda::Version": 160, "AWS::S3::Bucket": 63, "AWS::DynamoDB::Table": 100}

@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 import pytest
-from templates import CONTEXT, ROOT
 
 from paytrain.job import Job
 from stacks.settings import Settings, SettingsError, read_settings
+from tests.infrastructure.templates import CONTEXT, ROOT
 
 
 @pytest.mark.parametrize(

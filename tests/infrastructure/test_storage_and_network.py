@@ -1,9 +1,9 @@
 """Buckets, tables, network and cache."""
 
 import pytest
-from templates import Synthesised, flat
 
 from paytrain.run import Keys
+from tests.infrastructure.templates import Synthesised, flat
 
 
 def test_buckets_are_private_encrypted_and_answer_tls_only(aws: Synthesised) -> None:

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from templates import Synthesised, flat, states
+
+from tests.infrastructure.templates import Synthesised, flat, states
 
 NOT_STARTED = {
     "Lambda.TooManyRequestsException",
