@@ -18,6 +18,10 @@ from paytrain.training.prepare import prepare  # noqa: E402
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """``{action, run_id, ...}`` → a few bytes; results go to S3 and the run table."""
     begin(event)
+
+    def seconds_left() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000
+
     match event["action"]:
         case "prepare":
             prepared = prepare(event["run_id"], ENVIRONMENT)
@@ -29,7 +33,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                     lap=event["lap"],
                     attempt=event["attempt"],
                     rank=event["rank"],
-                    seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+                    seconds_left=seconds_left,
                 ),
                 ENVIRONMENT,
             )
@@ -37,6 +41,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return {"status": outcome.status}
         case "finish":
             failure = {"error": event["error"], "cause": event["cause"]} if "error" in event else None
-            return finish(event["run_id"], ENVIRONMENT, failure)
+            return finish(event["run_id"], ENVIRONMENT, failure, seconds_left)
         case action:
             raise ValueError(f'action = "{action}" is not allowed: it must be prepare, lap or finish.')

@@ -1,8 +1,8 @@
 """What every role may do: the whole table, so that a permission too many is found as well as one too few."""
 
 import pytest
-from tests.infrastructure.conftest import Synthesiser
 
+from tests.infrastructure.conftest import Synthesiser
 from tests.infrastructure.templates import Synthesised
 
 ARTIFACTS = "<StorageArtifacts.Arn>"

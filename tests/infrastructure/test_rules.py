@@ -9,8 +9,8 @@ import aws_cdk as cdk
 import pytest
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
-from tests.infrastructure.conftest import Synthesiser
 
+from tests.infrastructure.conftest import Synthesiser
 from tests.infrastructure.templates import CONTEXT, Synthesised, flat, synthesise
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:name:1"

@@ -134,3 +134,13 @@ def test_what_no_attempt_can_mend_is_given_up_at_once() -> None:
     decided = decision([LEFT, changed, LEFT], BEFORE, attempt=0)
     # Then there is no second one, and the cause is the sentence
     assert decided == Decision("give_up", "JobError", "s3://b/x.npz has changed during the run.")
+
+
+def test_a_worker_for_which_lambda_had_no_room_makes_the_gang_incomplete() -> None:
+    # Given a rank that Lambda has refused to start until Step Functions stopped asking
+    refused = outcome("failed", 0, 0, error="Lambda.TooManyRequestsException", cause="Rate Exceeded.")
+    # When the attempt is closed, the first of three
+    decided = decision([LEFT, LEFT, refused], BEFORE, claimed={0, 1}, attempt=0)
+    # Then waiting thrice is spared, and the sentence says what to ask for
+    assert (decided.next, decided.error) == ("give_up", "GangIncomplete")
+    assert "Service Quotas" in decided.cause

@@ -72,8 +72,8 @@ def test_the_contract_of_the_receipt() -> None:
         ("prepare and finish", 2 * (6 + 3), "GB-s", 1.66667e-5),
         # 6 workers, 3 × CloseLap, Resolve, Prepare, Plan, Finish.
         ("invocations", 6 + 3 + 4, "requests", 2e-7),
-        # 4 of the run; for each of 3 attempts 3, and 2 for each of 2 workers.
-        ("state transitions", 4 + 3 * (3 + 2 * 2), "transitions", 2.5e-5),
+        # 6 of the run; for each of 3 attempts 3, and 2 for each of 2 workers.
+        ("state transitions", 6 + 3 * (3 + 2 * 2), "transitions", 2.5e-5),
         ("exchange, S3 PUT", 12, "requests", 5e-6),
         # A GET that finds nothing costs as much.
         ("exchange, S3 GET", 100, "requests", 4e-7),
@@ -91,7 +91,7 @@ def test_a_line_of_the_bill(item: str, quantity: float, unit: str, price: float)
 def test_the_total_is_the_sum_of_the_lines() -> None:
     made = receipt_of()
     assert made["usd"] == pytest.approx(sum(entry["usd"] for entry in made["lines"]))
-    assert made["usd"] == pytest.approx(88 * 1.66667e-5 + 18 * 1.66667e-5 + 13 * 2e-7 + 25 * 2.5e-5
+    assert made["usd"] == pytest.approx(88 * 1.66667e-5 + 18 * 1.66667e-5 + 13 * 2e-7 + 27 * 2.5e-5
                                         + 12 * 5e-6 + 100 * 4e-7 + 1000 * 6.25e-7 + 400 * 1.25e-7)  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from paytrain.plan import Plan
 from paytrain.planner import prices
 from paytrain.run import RUN_STOPPED, Checkpoint, Outcome
 
-_PARENT_TRANSITIONS = 4
-"""Of a run beside its laps: Resolve, Prepare, Plan, Finish."""
+_PARENT_TRANSITIONS = 6
+"""Of a run beside its laps: ReadInput, Resolve, Prepare, Plan, Finish, Finished."""
 _LAP_TRANSITIONS = 3
 """Of a lap in the parent: Map, CloseLap, Choice."""
 _CHILD_TRANSITIONS = 2

@@ -77,6 +77,11 @@ class RunTable:
         """The outcomes of an attempt by rank; those that Step Functions wrote for dead workers included."""
         return {outcome.rank: outcome for outcome in self._outcomes(Items.outcomes(lap, attempt))}
 
+    def newest_start(self) -> tuple[int, int]:
+        """The latest lap and attempt that has been given a start."""
+        starts = (item["item"]["S"].split("#")[1:] for item in self._query("start#"))
+        return max((int(lap), int(attempt)) for lap, attempt in starts)
+
     def all_outcomes(self) -> list[Outcome]:
         """Every outcome of the run."""
         return list(self._outcomes("outcome#"))

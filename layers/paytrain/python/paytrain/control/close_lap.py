@@ -12,6 +12,8 @@ from paytrain.plan import Plan
 from paytrain.run import RUN_STOPPED, Checkpoint, Items, Keys, Outcome, Start, newest_complete
 from paytrain.store import Artifacts, RunTable
 
+_THROTTLED = "Lambda.TooManyRequestsException"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -95,7 +97,7 @@ def decide(
     for outcome in outcomes.values():
         if outcome.error == JobError.__name__:
             return Decision("give_up", outcome.error, outcome.cause)
-    if absent := sorted(set(range(plan.workers)) - claimed - set(outcomes)):
+    if absent := [rank for rank in range(plan.workers) if rank not in claimed and _never_ran(outcomes.get(rank))]:
         return Decision(
             "give_up",
             "GangIncomplete",
@@ -107,6 +109,11 @@ def decide(
         return Decision("retry")
     error, cause = _first_cause(plan, outcomes)
     return Decision("give_up", error, f"Lap {lap} has failed {plan.max_attempts} times, the last time because: {cause}")
+
+
+def _never_ran(outcome: Outcome | None) -> bool:
+    """Whether a rank's worker could not start: nothing is known of it, or Lambda had no room for it."""
+    return outcome is None or outcome.error == _THROTTLED
 
 
 def _first_cause(plan: Plan, outcomes: Mapping[int, Outcome]) -> tuple[str, str]:

@@ -58,7 +58,7 @@ def make_plan(run_id: str, job: Job, prepared: Prepared, environment: PlanEnviro
         pattern = "all_gather" if vector_bytes <= _SMALL_VECTOR_BYTES or job.workers <= 2 else "scatter_reduce"
     steps = steps_per_epoch(prepared.samples, job.workers * job.batch_size)
     every = (
-        max(1, math.ceil(_CHECKPOINT_SECONDS / max(prepared.step_seconds, 1e-3)))
+        max(1, math.ceil(_CHECKPOINT_SECONDS / (prepared.step_seconds + _exchange_seconds(vector_bytes))))
         if job.checkpoint_every == "auto"
         else job.checkpoint_every
     )

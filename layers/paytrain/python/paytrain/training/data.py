@@ -93,7 +93,18 @@ def read_all(sources: Sequence[Source]) -> Rows:
     JobError
         When the objects' shapes or dtypes differ.
     """
+    return _joined(sources, [read_rows(source) for source in sources])
+
+
+def index(uri: str) -> tuple[tuple[Source, ...], Rows]:
+    """Read a data set for the first time: its sources with their rows, for the plan, and the samples."""
+    sources = list_objects(uri)
     parts = [read_rows(source) for source in sources]
+    counted = [source.model_copy(update={"rows": len(part)}) for source, part in zip(sources, parts, strict=True)]
+    return tuple(counted), _joined(sources, parts)
+
+
+def _joined(sources: Sequence[Source], parts: list[Rows]) -> Rows:
     for source, part in zip(sources, parts, strict=True):
         for name, first, array in (("x", parts[0].x, part.x), ("y", parts[0].y, part.y)):
             if (array.dtype, array.shape[1:]) != (first.dtype, first.shape[1:]):
@@ -104,10 +115,3 @@ def read_all(sources: Sequence[Source]) -> Rows:
     if len(parts) == 1:
         return parts[0]
     return Rows(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
-
-
-def index(uri: str) -> tuple[tuple[Source, ...], Rows]:
-    """Read a data set for the first time: its sources with their rows, for the plan, and the samples."""
-    parts = [(source, read_rows(source)) for source in list_objects(uri)]
-    sources = tuple(source.model_copy(update={"rows": len(rows)}) for source, rows in parts)
-    return sources, read_all(sources)

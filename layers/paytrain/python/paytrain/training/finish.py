@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,30 @@ import numpy as np
 
 from paytrain import receipt
 from paytrain.plan import Plan
-from paytrain.run import Checkpoint, Items, Keys, newest_complete
+from paytrain.run import RUN_STOPPED, Checkpoint, Items, Keys, newest_complete
 from paytrain.store import Artifacts, RunTable
 from paytrain.training import sandbox, state
 from paytrain.training.environment import WorkerEnvironment
 
+_STOP_SECONDS = 120.0
+"""How long workers may take to see the mark, finish their round and save."""
+_LOOK_SECONDS = 1.0
 
-def finish(run_id: str, environment: WorkerEnvironment, failure: dict[str, str] | None) -> dict[str, Any]:
+
+def finish(
+    run_id: str,
+    environment: WorkerEnvironment,
+    failure: dict[str, str] | None,
+    seconds_left: Callable[[], float],
+) -> dict[str, Any]:
     """End a run.
 
     Parameters
     ----------
     failure
         ``error`` and ``cause`` when the run has failed: the newest complete checkpoint is exported then.
+    seconds_left
+        Until the platform kills the invocation.
 
     Returns
     -------
@@ -35,8 +47,11 @@ def finish(run_id: str, environment: WorkerEnvironment, failure: dict[str, str] 
     artifacts, keys = Artifacts(environment.artifacts_bucket), Keys(run_id)
     table = RunTable(environment.run_table, run_id)
     plan = Plan.model_validate_json(artifacts.get(keys.plan))
+    if failure and failure["error"] == RUN_STOPPED:
+        _wait_for_workers(plan, table, seconds_left)
     checkpoint = _last_checkpoint(plan, table, artifacts)
 
+    sandbox.keep_only([plan.prepared.train, plan.prepared.validation])
     rows = sandbox.data_of(plan.prepared.train)
     trainer = sandbox.trainer_of(plan.job, plan.prepared.model, rows)
     progress = state.load(trainer, artifacts, keys, checkpoint, rank=0)
@@ -74,6 +89,15 @@ def finish(run_id: str, environment: WorkerEnvironment, failure: dict[str, str] 
         "seconds": bill["seconds"],
         "usd": bill["usd"],
     }
+
+
+def _wait_for_workers(plan: Plan, table: RunTable, seconds_left: Callable[[], float]) -> None:
+    """Let the workers of a stopped run save and leave; for no longer than half the time that is left."""
+    patience = min(_STOP_SECONDS, seconds_left() / 2)
+    deadline = time.monotonic() + patience
+    lap, attempt = table.newest_start()
+    while time.monotonic() < deadline and table.claimed_ranks(lap, attempt) - set(table.outcomes(lap, attempt)):
+        time.sleep(_LOOK_SECONDS)
 
 
 def weights_sha256(model: keras.Model) -> str:

@@ -149,7 +149,9 @@ class Loop:
             seeds = generator_seeds(self._plan.job.seed, self._rank, step, len(self._trainer.seed_states))
             mine = self._trainer.gradient(self._rows.x[rows], self._rows.y[rows], seeds, global_samples)
         with self._meter.phase("exchange", is_first=is_first):
-            patience = self._patience(self._plan.gang_timeout_seconds if is_first else self._plan.peer_timeout_seconds)
+            # Rank 0 may have been saving while the others went on.
+            peer_seconds = self._plan.peer_timeout_seconds + self._meter.pace.worst("save")
+            patience = self._patience(self._plan.gang_timeout_seconds if is_first else peer_seconds)
             summed = self._all_reduce.sum(mine.gradient, Tally(len(rows), self._vote(step), mine.sums), patience)
         with self._meter.phase("apply", is_first=is_first):
             samples = summed.tally.samples

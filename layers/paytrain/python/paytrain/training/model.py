@@ -121,6 +121,8 @@ def refuse_unsupported(model: keras.Model, wire: str) -> None:
         raise JobError(f"The model has {shape}: models with one input and one output are supported.")
     if not model.trainable_variables:
         raise JobError("The model has nothing to train: all its layers are frozen.")
+    for loss in model._compile_loss._flat_losses:
+        _refuse_loss(loss.loss)
     for variable in model.trainable_variables:
         if variable.dtype not in _FLOATS:
             raise JobError(
@@ -135,6 +137,13 @@ def refuse_unsupported(model: keras.Model, wire: str) -> None:
     for metric in metrics_of(model):
         if not isinstance(metric, _ADDITIVE_METRICS):
             raise JobError(f"The metric {metric.name} ({type(metric).__name__}) is not supported: its state is no sum.")
+
+
+def _refuse_loss(loss: keras.losses.Loss) -> None:
+    """Refuse losses of a batch that are not sums or means of losses of its samples."""
+    of_the_batch = isinstance(loss, (keras.losses.Dice, keras.losses.Tversky)) and loss.axis is None
+    if of_the_batch or isinstance(loss, keras.losses.Circle) or getattr(loss, "ignore_class", None) is not None:
+        raise JobError(f"The loss {type(loss).__name__} is not supported as compiled: it is no mean over samples.")
 
 
 def metrics_of(model: keras.Model) -> list[keras.metrics.Metric]:

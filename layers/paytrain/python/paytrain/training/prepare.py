@@ -35,6 +35,7 @@ def prepare(run_id: str, environment: WorkerEnvironment) -> Prepared:
     job = Job.model_validate_json(artifacts.get(keys.job))
     if not isinstance(job.data, Data):
         raise JobError(f'data = "{job.data}" has not been resolved to S3 objects.')
+    sandbox.keep_only([])
     train, rows = data.index(job.data.train)
     validation, validation_rows = data.index(job.data.validation) if job.data.validation else ((), None)
     _refuse_data(job, rows, validation_rows)
