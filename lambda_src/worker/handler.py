@@ -4,15 +4,14 @@ from typing import Any
 
 from paytrain.observability import begin, logger
 from paytrain.training.environment import WorkerEnvironment
+from paytrain.training.finish import finish
+from paytrain.training.lap import run_lap
+from paytrain.training.loop import Invocation
+from paytrain.training.prepare import prepare
 from paytrain.training.trainer import configure_tensorflow
 
 ENVIRONMENT = WorkerEnvironment.read()
 configure_tensorflow(ENVIRONMENT.threads)
-
-from paytrain.training.finish import finish  # noqa: E402
-from paytrain.training.lap import run_lap  # noqa: E402
-from paytrain.training.loop import Invocation  # noqa: E402
-from paytrain.training.prepare import prepare  # noqa: E402
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What every channel offers: immutable objects made of parts, written once and read part by part."""
 
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,14 +36,14 @@ class Usage:
     """
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
 
     def add(self, **amounts: float) -> None:
         """Add to the named counts."""
         with self._lock:
             for name, amount in amounts.items():
-                self._counts[name] += amount  # type: ignore[assignment]
+                self._counts[name] += amount
 
     def snapshot(self) -> dict[str, float]:
         """All counts so far."""
