@@ -47,8 +47,7 @@ class Gang:
     def start(self, memory: Memory, checkpoint: Checkpoint) -> None:
         self.trainers = [*self.trainers[1:], self.trainers[0]]
         self.progress = [
-            state.load(trainer, memory, KEYS, checkpoint, rank)  # type: ignore[arg-type]
-            for rank, trainer in enumerate(self.trainers)
+            state.load(trainer, memory, KEYS, checkpoint, rank) for rank, trainer in enumerate(self.trainers)
         ]
 
     def train(self, steps: int) -> None:
@@ -74,7 +73,7 @@ class Gang:
     def save(self, memory: Memory, lap: int) -> Checkpoint:
         checkpoint = Checkpoint(step=self.progress[0].step, lap=lap, attempt=0)
         for rank, trainer in enumerate(self.trainers):
-            state.save(trainer, self.progress[rank], memory, KEYS, checkpoint, rank)  # type: ignore[arg-type]
+            state.save(trainer, self.progress[rank], memory, KEYS, checkpoint, rank)
         return checkpoint
 
     def bits(self) -> list[bytes]:
@@ -89,7 +88,7 @@ def fresh_start(build: Callable[[str], keras.Model], x: np.ndarray, y: np.ndarra
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
     trainer = keras_models.trainer(model, "float32", x, y)
     memory, checkpoint = Memory(), Checkpoint(step=0, lap=0, attempt=0)
-    state.save(trainer, state.Progress.start(trainer), memory, KEYS, checkpoint, 0)  # type: ignore[arg-type]
+    state.save(trainer, state.Progress.start(trainer), memory, KEYS, checkpoint, 0)
     return memory, checkpoint
 
 
@@ -145,7 +144,7 @@ def test_own_state_is_averaged_for_export() -> None:
     expected = np.mean([trainer.own_state() for trainer in gang.trainers], axis=0)
 
     # when
-    state.average_own(gang.trainers[0], memory, KEYS, checkpoint, WORKERS)  # type: ignore[arg-type]
+    state.average_own(gang.trainers[0], memory, KEYS, checkpoint, WORKERS)
 
     # then
     assert gang.trainers[0].own_state() == pytest.approx(expected, rel=1e-6)
