@@ -10,6 +10,10 @@ CHANNEL ?=
 WORKERS ?=
 SET ?=
 CONTEXT ?=
+MODEL ?=
+PROFILE ?=
+BUDGET ?=
+DEADLINE ?=
 STAGE ?= dev
 TWIN_PORT ?= 4566
 TWIN_CACHE_HOST ?= 127.0.0.1
@@ -25,10 +29,14 @@ export PAYTRAIN_WORKERS = $(WORKERS)
 export PAYTRAIN_SET = $(SET)
 export PAYTRAIN_CONTEXT = $(CONTEXT)
 export PAYTRAIN_STAGE = $(STAGE)
+export PAYTRAIN_MODEL = $(MODEL)
+export PAYTRAIN_PROFILE = $(PROFILE)
+export PAYTRAIN_BUDGET = $(BUDGET)
+export PAYTRAIN_DEADLINE = $(DEADLINE)
 
 CDK_ARGUMENTS = --output out/cdk --context stage=$(STAGE) $(foreach pair,$(CONTEXT),--context '$(pair)')
 
-.PHONY: help setup memcached train twin-start twin-deploy twin-stop test bench synth deploy destroy lint format clean
+.PHONY: help setup memcached containers train plan calibrate twin-start twin-deploy twin-stop test image-test bench synth deploy destroy lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +54,19 @@ node_modules/.ready: package.json package-lock.json
 memcached:
 	@command -v memcached >/dev/null || local/setup.sh memcached
 
+containers:
+	@for tool in podman buildah debootstrap runc; do \
+		command -v $$tool >/dev/null || exec local/setup.sh containers; \
+	done
+
 train: twin-deploy ## train in the laptop twin: JOB= CHANNEL= WORKERS= SET= CONTEXT=
 	@python -m local.train --twin
+
+plan: setup ## compare all ways to run a job, without running it: JOB= MODEL= BUDGET= DEADLINE= SET= PROFILE=
+	@python -m local.plan
+
+calibrate: twin-deploy ## measure the services from inside the workers, in the laptop twin
+	@python -m local.calibrate --twin
 
 twin-start: setup ## start the laptop twin, an AWS emulator on TWIN_PORT
 	@python -m local.twin start
@@ -60,6 +79,10 @@ twin-stop: ## stop the laptop twin
 
 test: setup ## every test that needs no AWS account
 	@pytest
+
+image-test: setup containers ## build the worker image and run it as Lambda would; as root, on Debian
+	@[ "$$(id -u)" = 0 ] || { echo "make image-test needs root: sudo make image-test"; exit 1; }
+	@pytest tests/image -m image
 
 bench: twin-deploy ## the benchmarks, in the laptop twin, into out/bench
 	@python -m bench

@@ -7,12 +7,10 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from local.execution import RUNNING, Execution
+from bench.runs import read, run
 from local.stack import Stack
 from paytrain.run import Keys
 
@@ -27,7 +25,7 @@ JOB = {
     "memory_mb": 1769,
     "channel": "memcached",
 }
-PHASES = ("step", "exchange", "apply")
+PHASES = ("compute", "encode", "wait", "reduce", "apply")
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,8 @@ class Pair:
 
 def measure(stack: Stack, repetitions: int = REPETITIONS) -> list[Pair]:
     """Measure in turn: plain, workers, plain, …; a first run of the workers only warms the sandboxes."""
-    _run(stack, "warm")
-    return [_pair(stack, index) for index in range(repetitions)]
+    run(stack, JOB)
+    return [_pair(stack) for _ in range(repetitions)]
 
 
 def tables(pairs: list[Pair]) -> str:
@@ -95,27 +93,16 @@ def write(pairs: list[Pair], folder: Path) -> Path:
     return path
 
 
-def _pair(stack: Stack, index: int) -> Pair:
+def _pair(stack: Stack) -> Pair:
     command = [sys.executable, "-m", "bench.plain_fit", str(WORKERS * BATCH_SIZE)]
     plain = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-    receipt = _run(stack, str(index))
-    seconds, rounds = receipt["worker_seconds"], receipt["steps"] * WORKERS
-    other = {name: seconds.get(name, 0.0) / WORKERS for name in ("load", "epoch_end", "save")}
-    other["start, states, prepare and finish"] = receipt["seconds"] - seconds["billed"] / WORKERS
+    receipt = read(stack, Keys(run(stack, JOB)).receipt)
+    seconds, rounds = receipt["phases_total"], receipt["steps"] * WORKERS
+    other = {name: seconds[name] / WORKERS for name in ("start", "load", "evaluate", "checkpoint", "other")}
+    other["states, prepare and finish"] = receipt["seconds"] - sum(seconds.values()) / WORKERS
     return Pair(
         plain=plain,
         workers=receipt["samples_per_second"],
         round_ms={phase: 1e3 * seconds[phase] / rounds for phase in PHASES},
         other_seconds=other,
     )
-
-
-def _run(stack: Stack, name: str) -> dict[str, Any]:
-    execution = Execution.start(stack, f"bench-{time.time_ns()}-{name}", JOB)
-    while (snapshot := execution.poll()).status == RUNNING:
-        time.sleep(0.5)
-    if snapshot.status != "SUCCEEDED":
-        raise RuntimeError(f"The run {execution.run_id} has failed: {snapshot.cause}")
-    body = stack.s3.get_object(Bucket=stack.artifacts_bucket, Key=Keys(execution.run_id).receipt)["Body"].read()
-    receipt: dict[str, Any] = json.loads(body)
-    return receipt

@@ -46,11 +46,15 @@ def figures(progress: Mapping[str, Any]) -> list[str]:
     shown = []
     if progress.get("loss") is not None:
         shown.append(f"loss {number('loss', progress['loss'])}")
-    shown += [f"{name} {number(name, value)}" for name, value in progress.get("metrics", {}).items()]
+    shown += [
+        f"{name} {number(name, value)}" for name, value in progress.get("metrics", {}).items() if value is not None
+    ]
     if progress.get("samples_per_second") is not None:
         shown.append(f"{progress['samples_per_second']:,.0f} samples/s")
     if progress.get("seconds_left") is not None:
         shown.append(f"{clock(progress['seconds_left'])} left")
+    if progress.get("usd") is not None:
+        shown.append(f"${progress['usd']:.4f} so far")
     return shown
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from local.stack import Stack
+from local.terminal import LocalError
 from paytrain.run import Items
 
 RUNNING = "RUNNING"
@@ -69,16 +72,25 @@ class Execution:
         self._last_event = 0
 
     @classmethod
-    def start(cls, stack: Stack, run_id: str, job: Mapping[str, Any]) -> "Execution":
+    def start(cls, stack: Stack, run_id: str, job: Any) -> "Execution":
         """Start an execution with this name and input."""
-        stack.stepfunctions.start_execution(
-            stateMachineArn=stack.state_machine_arn, name=run_id, input=json.dumps(dict(job))
-        )
+        stack.stepfunctions.start_execution(stateMachineArn=stack.state_machine_arn, name=run_id, input=json.dumps(job))
         return cls(stack, run_id)
 
     def stop(self) -> None:
-        """Stop it; its workers leave at the mark that the stack then sets."""
-        self.stack.stepfunctions.stop_execution(executionArn=self.arn, cause="Stopped by the user.")
+        """Stop it; its workers leave at the mark that the stack then sets.
+
+        Raises
+        ------
+        LocalError
+            When it is not running.
+        """
+        try:
+            self.stack.stepfunctions.stop_execution(executionArn=self.arn, cause="Stopped by the user.")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("ExecutionDoesNotExist", "ValidationException"):
+                raise
+            raise LocalError(f"{self.run_id} is not running here, so there is nothing to stop.") from None
 
     def poll(self) -> Snapshot:
         """Ask for its status, its new events and the run's progress."""

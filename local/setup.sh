@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up one part of the machine: python, node or memcached. Says one line, and the log's end if it fails.
+# Sets up one part of the machine: python, node, memcached or containers. Says one line, and the log's end if it fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,8 +21,10 @@ python() {
     # Debian ships venv without the pip that goes into one.
     "$python" -c 'import ensurepip' || apt_install python3-venv
     "$python" -m venv --clear .venv
-    # Compiling everything takes longer than the download; Python compiles what it imports.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements-dev.txt
+    # By all processors, not by one as pip does; and even where Python is told to write no bytecode, since every worker
+    # that starts would compile TensorFlow again, which takes 10 s. Some packages have files that are for another Python.
+    env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m compileall -q -j 0 .venv/lib || true
 }
 
 node() {
@@ -44,8 +46,15 @@ memcached() {
     fi
 }
 
+containers() {
+    apt_install podman buildah debootstrap runc netavark aardvark-dns uidmap iptables
+}
+
 part=$1
-case $part in python | node | memcached) ;; *) echo "usage: $0 python|node|memcached" >&2; exit 2 ;; esac
+case $part in
+    python | node | memcached | containers) ;;
+    *) echo "usage: $0 python|node|memcached|containers" >&2; exit 2 ;;
+esac
 mkdir -p out/setup
 log=out/setup/$part.log
 began=$SECONDS

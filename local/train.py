@@ -5,6 +5,7 @@ Speaks to the laptop twin with ``--twin``, else to the account that the environm
 
 import contextlib
 import json
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -88,7 +89,7 @@ def finish(execution: Execution, snapshot: Snapshot) -> int:
 @click.option("--stage", default="dev", envvar="PAYTRAIN_STAGE", show_default=True, help="Which deployment.")
 @click.option("--job", default="examples/mnist.json", envvar="PAYTRAIN_JOB", type=Path, help="A file with the job.")
 @click.option("--input", "raw", default="", help="The job as JSON, in place of a file.")
-@click.option("--channel", default="", envvar="PAYTRAIN_CHANNEL", help="s3, dynamodb, memcached or auto.")
+@click.option("--channel", default="", envvar="PAYTRAIN_CHANNEL", help="s3, s3express, dynamodb, memcached or auto.")
 @click.option("--workers", envvar="PAYTRAIN_WORKERS", type=int, help="World size.")
 @click.option("--set", "settings", default="", envvar="PAYTRAIN_SET", help="Job keys: 'epochs=1 batch_size=32'.")
 @click.option("--follow", "followed", default="", help="Follow a run that has been started, by its id.")
@@ -117,9 +118,9 @@ def main(
             execution = Execution(stack, followed)
         else:
             wanted = read_job(job, raw, channel, workers, settings)
+            run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{name_of(wanted)}"[:80]
             wanted = replace_files(wanted, uploader(stack.s3, stack.artifacts_bucket))
-            name = "input" if raw else job.stem
-            execution = Execution.start(stack, f"{datetime.now():%Y%m%d-%H%M%S}-{name}"[:80], wanted)
+            execution = Execution.start(stack, run_id, wanted)
             console.print(f"[green]✓[/] started {execution.run_id}")
         try:
             snapshot = follow(execution)
@@ -129,6 +130,12 @@ def main(
         sys.exit(finish(execution, snapshot))
     except (ClientError, BotoCoreError) as error:
         raise LocalError(str(error)) from None
+
+
+def name_of(job: dict[str, Any]) -> str:
+    """Of its model, in letters that an execution's name may have."""
+    model = Path(str(job.get("model", "mnist")).rpartition(":")[2]).stem
+    return re.sub("[^A-Za-z0-9_-]+", "-", model) or "run"
 
 
 def _say_left_running(execution: Execution, on_twin: bool, stage: str) -> None:

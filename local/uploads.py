@@ -29,6 +29,8 @@ def replace_files(job: Mapping[str, Any], upload: Upload) -> dict[str, Any]:
     data = job.get("data")
     if isinstance(data, Mapping):
         replaced["data"] = {role: _replace(f"data.{role}", value, upload) for role, value in data.items()}
+    elif data is not None:
+        replaced["data"] = _replace("data", data, upload)
     return replaced
 
 
@@ -51,7 +53,8 @@ def _replace(key: str, value: Any, upload: Upload) -> Any:
         return value
     path = Path(value).expanduser()
     if not path.is_file():
-        raise LocalError(f"{key} = {value}: there is no such file; give a file, an s3:// URI or example:<name>.")
+        what = "this is a folder" if path.is_dir() else "there is no such file"
+        raise LocalError(f"{key} = {value} is not allowed: {what}; give a file, an s3:// URI or example:<name>.")
     return upload(path)
 
 

@@ -4,6 +4,7 @@ The rules are checked by the tests; the program that deploys does not need cdk-n
 """
 
 import json
+import re
 from typing import Any
 
 import aws_cdk as cdk
@@ -33,4 +34,6 @@ def _flat(value: Any) -> str:
         return f"<{argument}>"
     if function == "Fn::GetAtt":
         return f"<{'.'.join(argument)}>"
+    if function == "Fn::Sub":
+        return re.sub(r"\$\{([^}]+)\}", r"<\1>", argument)
     return json.dumps(value, separators=(",", ":"))

@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from paytrain.planner.profile import KEY as PROFILE
 from stacks import permissions
 from stacks.acknowledgements import acknowledge
 from stacks.layers import ROOT
@@ -17,23 +18,31 @@ from stacks.workers import Workers, published
 
 _MEMORY_MB = 512
 _TIMEOUT = cdk.Duration.seconds(60)
+_PATIENT_TIMEOUT = cdk.Duration.minutes(15)
+"""For a function that waits until a cluster can be deleted, which takes minutes while it is being created."""
 
 
 class Functions(Construct):
-    """``resolve``, ``plan``, ``close_lap``, ``explain`` and ``stop_run``.
+    """``resolve``, ``plan``, ``close_lap``, ``explain``, ``stop_run``; where runs have own caches two more for these.
 
     Parameters
     ----------
     environment
         Variables of every function.
     limits
-        Variables of ``plan``: timeouts and attempts.
-    cache_endpoint, cache_item_bytes
+        Variables of ``plan``: timeouts, attempts, and whether the end of a run is told.
+    cache_mode
+        Whether there is one Memcached cluster for all runs, one for each, or none.
+    cache_endpoint, cache_item_bytes, cache_node_type, cache_nodes
         Of the Memcached cluster; empty and 0 without one.
     job_defaults
         The job that ``{}`` runs.
-    data_buckets
-        Names of the buckets, besides the stack's own, from which models and data may come.
+    data_bucket_keys
+        Buckets, besides the stack's own, from which models and data may come, each with its KMS key's ARN or nothing.
+    max_workers
+        Largest world size of a run.
+    channels
+        Those that jobs may use.
     """
 
     def __init__(
@@ -49,10 +58,15 @@ class Functions(Construct):
         workers: Workers,
         monitoring: Monitoring,
         limits: Mapping[str, str],
+        cache_mode: str,
         cache_endpoint: str,
         cache_item_bytes: int,
+        cache_node_type: str,
+        cache_nodes: int,
         job_defaults: Mapping[str, Any],
-        data_buckets: Sequence[str],
+        data_bucket_keys: Mapping[str, str],
+        max_workers: int,
+        channels: Sequence[str],
     ) -> None:
         super().__init__(scope, construct_id)
         self._runtime = runtime
@@ -76,12 +90,18 @@ class Functions(Construct):
                 **worker_functions,
                 "JOB_DEFAULTS": json.dumps(job_defaults, separators=(",", ":")),
                 "EXAMPLES": cdk.Stack.of(self).to_json_string(storage.example_uris()),
-                "DATA_BUCKETS": json.dumps(list(data_buckets)),
+                "DATA_BUCKETS": json.dumps(list(data_bucket_keys)),
+                "MAX_WORKERS": str(max_workers),
+                "CHANNELS": json.dumps(list(channels)),
             },
             [
                 permissions.on_table(table, "PutItem"),
                 permissions.on_objects(artifacts, permissions.RUNS, "PutObject"),
                 permissions.Permission(["lambda:GetAccountSettings"], ["*"]),
+                # To say before anything is spent that a model or data are not there.
+                permissions.on_objects(artifacts, "*", "GetObject"),
+                listed,
+                *permissions.reading(data_bucket_keys),
             ],
         )
         self.plan = self._function(
@@ -90,10 +110,21 @@ class Functions(Construct):
             {
                 **worker_functions,
                 **limits,
+                "CACHE_MODE": cache_mode,
+                "CACHE_PREFIX": cdk.Stack.of(self).stack_name,
                 "CACHE_ENDPOINT": cache_endpoint,
                 "CACHE_ITEM_BYTES": str(cache_item_bytes),
+                "CACHE_NODE_TYPE": cache_node_type,
+                "CACHE_NODES": str(cache_nodes),
+                "EXPRESS_BUCKET": storage.express.ref if storage.express is not None else "",
             },
-            [permissions.on_table(table, "PutItem"), runs_objects],
+            [
+                permissions.on_table(table, "GetItem", "PutItem", "Query"),
+                runs_objects,
+                # What was measured in this account, if anything was.
+                permissions.Permission(["s3:GetObject"], [artifacts.arn_for_objects(PROFILE)]),
+                listed,
+            ],
         )
         self.close_lap = self._function(
             "close_lap",
@@ -102,11 +133,12 @@ class Functions(Construct):
             [
                 permissions.on_table(table, "GetItem", "PutItem", "Query"),
                 permissions.on_objects(artifacts, permissions.RUNS, "GetObject"),
+                permissions.on_objects(artifacts, permissions.CHECKPOINTS, "DeleteObject"),
                 listed,
             ],
         )
         self.explain = self._function(
-            "explain", "says in a sentence why a run failed", {}, [permissions.on_table(table, "GetItem")]
+            "explain", "says in a sentence why a run failed", {}, [permissions.on_table(table, "GetItem", "PutItem")]
         )
         self.stop_run = self._function(
             "stop_run",
@@ -119,12 +151,52 @@ class Functions(Construct):
             ],
         )
 
+        self.open_cache = self.sweep_caches = None
+        if cache_mode == "per_execution":
+            prefix = f"{cdk.Stack.of(self).stack_name}-"
+            # By its name, as the state machine knows the functions.
+            machine = cdk.Stack.of(self).format_arn(
+                service="states",
+                resource="stateMachine",
+                resource_name=cdk.Stack.of(self).stack_name,
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+            self.open_cache = self._function(
+                "open_cache",
+                "looks whether the cache of a run is available",
+                {},
+                [
+                    permissions.on_table(table, "PutItem"),
+                    runs_objects,
+                    permissions.on_clusters(prefix, "DescribeCacheClusters"),
+                ],
+            )
+            self.sweep_caches = self._function(
+                "sweep_caches",
+                "deletes the caches that ended runs have left",
+                {"CACHE_PREFIX": cdk.Stack.of(self).stack_name, "STATE_MACHINE_ARN": machine},
+                [
+                    listed,
+                    # To find the own ones all are listed, which names no resource.
+                    permissions.Permission(["elasticache:DescribeCacheClusters"], ["*"]),
+                    permissions.on_clusters(prefix, "DeleteCacheCluster"),
+                    permissions.Permission(["states:ListExecutions"], [machine]),
+                ],
+                timeout=_PATIENT_TIMEOUT,
+            )
+
     def of_the_workflow(self) -> list[lambda_.Function]:
-        """Those that the state machine invokes; an event invokes ``stop_run``."""
-        return [self.resolve, self.plan, self.close_lap, self.explain]
+        """Those that the state machine invokes; events invoke ``stop_run`` and ``sweep_caches``."""
+        always = [self.resolve, self.plan, self.close_lap, self.explain]
+        return [*always, self.open_cache] if self.open_cache is not None else always
 
     def _function(
-        self, name: str, does: str, environment: Mapping[str, str], allowed: Sequence[permissions.Permission]
+        self,
+        name: str,
+        does: str,
+        environment: Mapping[str, str],
+        allowed: Sequence[permissions.Permission],
+        timeout: cdk.Duration = _TIMEOUT,
     ) -> lambda_.Function:
         log_group = self._monitoring.function_logs(name)
         role = permissions.function_role(self, f"{name}-role", log_groups=[log_group], permissions=allowed)
@@ -141,7 +213,7 @@ class Functions(Construct):
             log_group=log_group,
             memory_size=_MEMORY_MB,
             role=role,
-            timeout=_TIMEOUT,
+            timeout=timeout,
             tracing=lambda_.Tracing.ACTIVE,
             current_version_options=published(),
         )

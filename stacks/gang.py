@@ -6,10 +6,8 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as sfn_tasks
 from constructs import Construct
 
+from stacks.storage import TTL_ATTRIBUTE
 from stacks.tasks import worker_task
-
-MAX_CONCURRENCY = 1000
-"""Workers of a run at most; all of them must run at once, or the gang waits for itself."""
 
 MAP_LABEL = "ranks"
 """Part of the ARNs of the ranks' executions."""
@@ -19,10 +17,11 @@ _ABORT = "abort#{}#{}"
 _BY = r'\{"rank": {}\}'
 
 
-def gang(scope: Construct, *, run_table: dynamodb.ITable) -> sfn.DistributedMap:
+def gang(scope: Construct, *, run_table: dynamodb.ITable, max_workers: int) -> sfn.DistributedMap:
     """Return the state that runs all ranks of an attempt and ends when the last of them has ended.
 
-    Its children never fail it: a rank without an outcome in the run table counts as lost.
+    Its children never fail it: a rank without an outcome in the run table counts as lost. All ranks must run at once,
+    or the gang waits for itself: no run has more than ``max_workers``.
     """
     children = sfn.DistributedMap(
         scope,
@@ -34,9 +33,10 @@ def gang(scope: Construct, *, run_table: dynamodb.ITable) -> sfn.DistributedMap:
             "lap": sfn.JsonPath.string_at("$.lap"),
             "attempt": sfn.JsonPath.string_at("$.attempt"),
             "function": sfn.JsonPath.string_at("$.function"),
+            "expires_at": sfn.JsonPath.string_at("$.expires_at"),
             "rank": sfn.JsonPath.string_at("$$.Map.Item.Value"),
         },
-        max_concurrency=MAX_CONCURRENCY,
+        max_concurrency=max_workers,
         tolerated_failure_percentage=100,
         map_execution_type=sfn.StateMachineType.STANDARD,
         label=MAP_LABEL,
@@ -51,6 +51,8 @@ def _rank(scope: Construct, run_table: dynamodb.ITable) -> sfn.IChainable:
         "Train",
         comment="One rank of the lap; its results are in the run table and in S3",
         function="$.function",
+        # A worker that may have begun is the relay's business: CloseLap decides.
+        repeatable=False,
         payload={
             "action": "lap",
             "run_id.$": "$.run_id",
@@ -103,13 +105,14 @@ def _put(
     result_selector: dict[str, str] | None = None,
 ) -> sfn_tasks.DynamoPutItem:
     text = sfn_tasks.DynamoAttributeValue.from_string
-    item = {"run_id": sfn.JsonPath.string_at("$.run_id"), "item": key, **attributes}
+    texts = {"run_id": sfn.JsonPath.string_at("$.run_id"), "item": key, **attributes}
+    expires = sfn_tasks.DynamoAttributeValue.number_from_string(sfn.JsonPath.string_at("$.expires_at"))
     put = sfn_tasks.DynamoPutItem(
         scope,
         name,
         comment=comment,
         table=table,
-        item={attribute: text(value) for attribute, value in item.items()},
+        item={**{name: text(value) for name, value in texts.items()}, TTL_ATTRIBUTE: expires},
         condition_expression="attribute_not_exists(run_id)" if only_if_new else None,
         result_path=result_path,
         result_selector=result_selector,

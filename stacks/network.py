@@ -1,4 +1,4 @@
-"""The private network in which workers meet the cache: nothing in it costs anything while idle."""
+"""The private network in which workers meet the cache or the directory bucket: it costs nothing while idle."""
 
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
@@ -11,10 +11,19 @@ class Network(Construct):
 
     One zone: traffic between zones is billed and slower, and a run that is interrupted can be repeated.
     No NAT: S3 and DynamoDB are reached through gateway endpoints, which are free.
+
+    Parameters
+    ----------
+    zone_id
+        The zone's id (``use1-az4``); without one AWS chooses, and no directory bucket can be reached.
     """
 
-    def __init__(self, scope: Construct, construct_id: str) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, zone_id: str | None) -> None:
         super().__init__(scope, construct_id)
+        services = ec2.GatewayVpcEndpointAwsService
+        endpoints = {"S3": services.S3, "DynamoDb": services.DYNAMODB}
+        if zone_id is not None:
+            endpoints["S3Express"] = services.S3_EXPRESS
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
@@ -27,10 +36,16 @@ class Network(Construct):
             # Restricting the default group takes a custom resource; nothing here is a member of that group.
             restrict_default_security_group=False,
             gateway_endpoints={
-                "S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3),
-                "DynamoDb": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.DYNAMODB),
+                name: ec2.GatewayVpcEndpointOptions(service=service) for name, service in endpoints.items()
             },
         )
+        if zone_id is not None:
+            for subnet in self.vpc.isolated_subnets:
+                resource = subnet.node.default_child
+                assert isinstance(resource, ec2.CfnSubnet)
+                # The account's name of the zone is not known; its id is the same in every account.
+                resource.add_property_deletion_override("AvailabilityZone")
+                resource.availability_zone_id = zone_id
         acknowledge(self.vpc, "VPC7", "Flow logs are billed by volume, and no route leads out of these subnets.")
         self.worker_security_group = ec2.SecurityGroup(
             self,

@@ -3,8 +3,8 @@
 CDK's grants come with actions that nobody here calls (Scan, List*, ...); these do not.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -31,15 +31,20 @@ class Permission:
     ----------
     why_wildcard
         Why resources are named with a ``*``; empty when none is.
+    conditions
+        As IAM has them.
     """
 
     actions: Sequence[str]
     resources: Sequence[str]
     why_wildcard: str = ""
+    conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def statement(self) -> iam.PolicyStatement:
         """Return the IAM statement."""
-        return iam.PolicyStatement(actions=list(self.actions), resources=list(self.resources))
+        return iam.PolicyStatement(
+            actions=list(self.actions), resources=list(self.resources), conditions=dict(self.conditions) or None
+        )
 
 
 def function_role(
@@ -52,7 +57,7 @@ def function_role(
         role.add_to_policy(permission.statement())
         explain_wildcards(role, permission)
     # Lambda adds X-Ray's actions to the role of a traced function.
-    acknowledge_wildcard(role, "*", "X-Ray, account settings and network interfaces to be made cannot be named.")
+    acknowledge_wildcard(role, "*", "X-Ray, account settings, lists and network interfaces to be made cannot be named.")
     return role
 
 
@@ -82,13 +87,24 @@ def listing(*bucket_arns: str) -> Permission:
     return Permission(["s3:ListBucket"], bucket_arns)
 
 
-def reading(bucket_names: Sequence[str]) -> list[Permission]:
-    """Allow to read the buckets that users keep models and data in; empty without buckets."""
-    if not bucket_names:
+def reading(bucket_keys: Mapping[str, str]) -> list[Permission]:
+    """Allow to read the buckets that users keep models and data in, and to decrypt with exactly their keys.
+
+    Parameters
+    ----------
+    bucket_keys
+        Bucket's name → ARN of its KMS key, or nothing.
+    """
+    if not bucket_keys:
         return []
-    arns = [f"arn:{cdk.Aws.PARTITION}:s3:::{name}" for name in bucket_names]
+    arns = [f"arn:{cdk.Aws.PARTITION}:s3:::{name}" for name in bucket_keys]
     objects = [f"{arn}/*" for arn in arns]
-    return [listing(*arns), Permission(["s3:GetObject"], objects, "Users name their objects.")]
+    keys = sorted({key for key in bucket_keys.values() if key})
+    return [
+        listing(*arns),
+        Permission(["s3:GetObject"], objects, "Users name their objects."),
+        *([Permission(["kms:Decrypt"], keys)] if keys else []),
+    ]
 
 
 def invoking(*functions: lambda_.IFunction) -> Permission:
@@ -98,6 +114,20 @@ def invoking(*functions: lambda_.IFunction) -> Permission:
         [f"{function.function_arn}:*" for function in functions],
         "A run that began before a deployment goes on with the versions it began with.",
     )
+
+
+def on_clusters(prefix: str, *actions: str) -> Permission:
+    """Allow the named ElastiCache actions (``DeleteCacheCluster``, ...) on clusters whose id begins with the prefix."""
+    return Permission(
+        [f"elasticache:{action}" for action in actions],
+        [elasticache_arn("cluster", f"{prefix}*")],
+        "A run's own cluster has an id of its own.",
+    )
+
+
+def elasticache_arn(kind: str, name: str) -> str:
+    """Return the ARN of a ``cluster``, a ``subnetgroup`` or a ``parametergroup``."""
+    return f"arn:{cdk.Aws.PARTITION}:elasticache:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{kind}:{name}"
 
 
 def interfaces() -> Permission:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as s3_assets
+from aws_cdk import aws_s3express as s3express
 from constructs import Construct
 
 from stacks.acknowledgements import acknowledge
@@ -23,6 +25,8 @@ class Storage(Construct):
         Of buckets and the run table when the stack is deleted; ``DESTROY`` also empties the buckets.
     tls_only
         Whether the buckets refuse plain HTTP.
+    express_zone_id
+        Where there is a directory bucket (S3 Express One Zone) for the exchange; without one there is none.
     examples
         Example's name → ``model``, ``train`` and ``validation`` → file, uploaded with the deployment.
     """
@@ -35,6 +39,7 @@ class Storage(Construct):
         removal_policy: cdk.RemovalPolicy,
         tls_only: bool,
         examples: Mapping[str, Mapping[str, Path]],
+        express_zone_id: str | None,
     ) -> None:
         super().__init__(scope, construct_id)
         days = cdk.Duration.days
@@ -44,7 +49,13 @@ class Storage(Construct):
             "Artifacts",
             versioned=True,
             rules=[
-                s3.LifecycleRule(id="checkpoints", prefix="checkpoints/", expiration=days(30)),
+                # What a run deletes of them is of no more use to anybody.
+                s3.LifecycleRule(
+                    id="checkpoints",
+                    prefix="checkpoints/",
+                    expiration=days(30),
+                    noncurrent_version_expiration=days(1),
+                ),
                 s3.LifecycleRule(
                     id="overwritten", noncurrent_version_expiration=days(30), expired_object_delete_marker=True
                 ),
@@ -53,6 +64,7 @@ class Storage(Construct):
         self.exchange = self._bucket(
             "Exchange", versioned=False, rules=[s3.LifecycleRule(id="pieces", expiration=days(1))]
         )
+        self.express = None if express_zone_id is None else self._directory_bucket(express_zone_id)
         self.run_table = dynamodb.Table(
             self,
             "Runs",
@@ -92,6 +104,30 @@ class Storage(Construct):
         """ARNs of the examples' objects, for permissions."""
         assets = [asset for parts in self.examples.values() for asset in parts.values()]
         return [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in assets]
+
+    def _directory_bucket(self, zone_id: str) -> s3express.CfnDirectoryBucket:
+        """Private, encrypted by S3, and without versions: directory buckets have nothing else."""
+        rules = s3express.CfnDirectoryBucket
+        bucket = s3express.CfnDirectoryBucket(
+            self,
+            "Express",
+            data_redundancy="SingleAvailabilityZone",
+            location_name=zone_id,
+            lifecycle_configuration=rules.LifecycleConfigurationProperty(
+                rules=[rules.RuleProperty(id="pieces", status="Enabled", expiration_in_days=1)]
+            ),
+        )
+        bucket.apply_removal_policy(self._removal_policy)
+        expires = iam.PolicyStatement(
+            actions=["s3express:CreateSession"],
+            resources=[bucket.attr_arn],
+            principals=[iam.ServicePrincipal("lifecycle.s3.amazonaws.com")],
+            conditions={"StringEquals": {"s3express:SessionMode": "ReadWrite"}},
+        )
+        s3express.CfnBucketPolicy(
+            self, "ExpressPolicy", bucket=bucket.ref, policy_document=iam.PolicyDocument(statements=[expires])
+        )
+        return bucket
 
     def _bucket(self, name: str, *, versioned: bool, rules: list[s3.LifecycleRule]) -> s3.Bucket:
         incomplete = s3.LifecycleRule(

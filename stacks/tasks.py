@@ -43,14 +43,20 @@ def zip_task(
         payload_response_only=True,
         retry_on_service_exceptions=False,
     )
-    retry_unstarted(task)
-    # These functions may run twice without harm, so an invocation whose end is unknown is repeated.
-    task.add_retry(**_retry(_SERVICE, seconds=2, attempts=6))
+    _retry_unstarted(task)
+    _retry_unknown(task)
     return task
 
 
 def worker_task(
-    scope: Construct, name: str, *, comment: str, function: str, payload: Mapping[str, Any], **fields: Any
+    scope: Construct,
+    name: str,
+    *,
+    comment: str,
+    function: str,
+    payload: Mapping[str, Any],
+    repeatable: bool,
+    **fields: Any,
 ) -> sfn.CustomState:
     """Return a state that runs the worker function whose ARN is in the state's input.
 
@@ -60,6 +66,8 @@ def worker_task(
         JSONPath of the qualified ARN.
     payload
         As the Amazon States Language has it: keys that end with ``.$`` hold a JSONPath.
+    repeatable
+        Whether what it does may be done twice, so that an invocation whose end is unknown is repeated.
     fields
         Further fields of the state, such as ``OutputPath``.
     """
@@ -71,15 +79,22 @@ def worker_task(
         **fields,
     }
     task = sfn.CustomState(scope, name, state_json=state)
-    retry_unstarted(task)
+    _retry_unstarted(task)
+    if repeatable:
+        _retry_unknown(task)
     return task
 
 
-def retry_unstarted(task: sfn_tasks.LambdaInvoke | sfn.CustomState) -> None:
+def _retry_unstarted(task: sfn_tasks.LambdaInvoke | sfn.CustomState) -> None:
     """Retry only what surely has not begun: a throttled call, and one of a function that was idle for weeks."""
     task.add_retry(**_retry(_THROTTLED, seconds=1, attempts=8))
     # Twenty times 15 seconds on average: such a function is ready again within minutes.
     task.add_retry(**_retry(_WAKING, seconds=30, attempts=20))
+
+
+def _retry_unknown(task: sfn_tasks.LambdaInvoke | sfn.CustomState) -> None:
+    """Retry when nobody can say whether the function has run: its work done twice must do no harm."""
+    task.add_retry(**_retry(_SERVICE, seconds=2, attempts=6))
 
 
 def _retry(errors: list[str], *, seconds: int, attempts: int) -> dict[str, Any]:

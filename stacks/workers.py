@@ -1,18 +1,20 @@
 """The worker functions: per memory size one outside the VPC and, if there is a cache, one inside."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs
 from constructs import Construct
 
+from paytrain.planner.profile import KEY as PROFILE
 from stacks import permissions
+from stacks.image import WorkerImage
 from stacks.layers import ROOT
 from stacks.monitoring import Monitoring
 from stacks.storage import Storage
@@ -27,7 +29,7 @@ class WorkerShape:
     Attributes
     ----------
     image
-        Whether they run from the container image; else from a zip, with the interpreter's own TensorFlow.
+        What they run from; without it they are zips, with the interpreter's own TensorFlow.
     timeout_seconds, tmp_mb, arm
         As Lambda has them.
     runtime, layers
@@ -36,7 +38,7 @@ class WorkerShape:
         Variables of every function.
     """
 
-    image: bool
+    image: WorkerImage | None
     timeout_seconds: int
     tmp_mb: int
     arm: bool
@@ -50,8 +52,8 @@ class Workers(Construct):
 
     Parameters
     ----------
-    data_buckets
-        Names of the buckets they may read besides the stack's own.
+    data_bucket_keys
+        Buckets they may read besides the stack's own, each with the ARN of its KMS key or nothing.
     vpc, security_group
         Where the inside ones are; without them there are none.
     """
@@ -65,7 +67,7 @@ class Workers(Construct):
         memory_sizes: Sequence[int],
         storage: Storage,
         monitoring: Monitoring,
-        data_buckets: Sequence[str],
+        data_bucket_keys: Mapping[str, str],
         vpc: ec2.IVpc | None = None,
         security_group: ec2.ISecurityGroup | None = None,
     ) -> None:
@@ -77,10 +79,14 @@ class Workers(Construct):
             "ARTIFACTS_BUCKET": storage.artifacts.bucket_name,
             "EXCHANGE_BUCKET": storage.exchange.bucket_name,
             "EXCHANGE_TABLE": storage.exchange_table.table_name,
+            "TMP_MB": str(shape.tmp_mb),
+            "WORKER_MEMORY_SIZES": json.dumps(list(memory_sizes)),
             # Only /tmp can be written to.
             "HOME": "/tmp",
             "KERAS_HOME": "/tmp/.keras",
             "TF_CPP_MIN_LOG_LEVEL": "2",
+            # Every thread of the exchange would keep freed arrays in an arena of its own (docs/memory.md).
+            "MALLOC_ARENA_MAX": "2",
         }
         self.outside: dict[int, lambda_.Function] = {}
         self.inside: dict[int, lambda_.Function] = {}
@@ -97,8 +103,8 @@ class Workers(Construct):
                 f"Role-{place}",
                 log_groups=list(logs.values()),
                 permissions=[
-                    *_permissions(storage, data_buckets),
-                    *([permissions.interfaces()] if place_vpc is not None else []),
+                    *_permissions(storage, data_bucket_keys),
+                    *(_permissions_inside(storage) if place_vpc is not None else []),
                 ],
             )
             for size, name in names.items():
@@ -152,14 +158,18 @@ class Workers(Construct):
         if vpc is not None:
             isolated = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
             common |= {"vpc": vpc, "vpc_subnets": isolated, "security_groups": security_groups}
-        if shape.image:
-            return lambda_.DockerImageFunction(self, name, code=_image(arm=shape.arm), **common)
+        if shape.image is not None:
+            function = lambda_.DockerImageFunction(self, name, code=shape.image.code, **common)
+            function.invalidate_version_based_on(shape.image.source_hash)
+            return function
         return lambda_.Function(
             self,
             name,
             runtime=shape.runtime,
             handler="handler.handler",
-            code=lambda_.Code.from_asset(str(_FOLDER), exclude=["Dockerfile", "requirements.txt", "__pycache__"]),
+            code=lambda_.Code.from_asset(
+                str(_FOLDER), exclude=["Dockerfile", "requirements.txt", "trim.py", "__pycache__"]
+            ),
             layers=list(shape.layers),
             **common,
         )
@@ -172,24 +182,25 @@ def published(*, retry_attempts: int | None = None) -> lambda_.VersionOptions:
     )
 
 
-def _image(*, arm: bool) -> lambda_.DockerImageCode:
-    return lambda_.DockerImageCode.from_image_asset(
-        str(ROOT),
-        file=str((_FOLDER / "Dockerfile").relative_to(ROOT)),
-        platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
-    )
+def _permissions_inside(storage: Storage) -> list[permissions.Permission]:
+    allowed = [permissions.interfaces()]
+    if storage.express is not None:
+        # A session may do whatever the exchange does: PutObject, GetObject, DeleteObject.
+        allowed.append(permissions.Permission(["s3express:CreateSession"], [storage.express.attr_arn]))
+    return allowed
 
 
-def _permissions(storage: Storage, data_buckets: Sequence[str]) -> list[permissions.Permission]:
+def _permissions(storage: Storage, data_bucket_keys: Mapping[str, str]) -> list[permissions.Permission]:
     artifacts, exchange = storage.artifacts, storage.exchange
     return [
         permissions.on_table(storage.run_table, "GetItem", "PutItem", "Query"),
         permissions.on_table(storage.exchange_table, "GetItem", "PutItem", "BatchGetItem"),
         permissions.on_objects(artifacts, "*", "GetObject"),
         permissions.on_objects(artifacts, permissions.RUNS, "PutObject"),
-        permissions.on_objects(artifacts, permissions.CHECKPOINTS, "PutObject"),
+        permissions.on_objects(artifacts, permissions.CHECKPOINTS, "PutObject", "AbortMultipartUpload"),
+        permissions.Permission(["s3:PutObject"], [artifacts.arn_for_objects(PROFILE)]),
         permissions.on_objects(exchange, "*", "GetObject", "PutObject", "DeleteObject"),
         permissions.listing(artifacts.bucket_arn, exchange.bucket_arn),
         permissions.Permission(["s3:GetObject"], storage.example_object_arns()),
-        *permissions.reading(data_buckets),
+        *permissions.reading(data_bucket_keys),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from typing_extensions import Buffer
 
-from paytrain.channels.base import Part, Usage
+from paytrain.channels.base import Content, Part, Usage
 
 
 class MemoryChannel:
@@ -22,6 +22,7 @@ class MemoryChannel:
     def __init__(self) -> None:
         self.usage = Usage()
         self.poll_seconds = 0.001
+        self.hedges = False
         self.objects: dict[str, list[bytes]] = {}
         self.calls: list[tuple[str, str]] = []
         self.before_put: Callable[[str], None] = lambda key: None
@@ -29,10 +30,10 @@ class MemoryChannel:
         self.before_delete: Callable[[str], None] = lambda key: None
         self._lock = threading.Lock()
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def put(self, key: str, parts: Sequence[Content]) -> None:
         self.before_put(key)
         with self._lock:
-            self.objects.setdefault(key, [bytes(part) for part in parts])
+            self.objects.setdefault(key, [b"".join(content) for content in parts])
             self.calls.append(("put", key))
 
     def get(self, key: str, part: Part) -> Buffer | None:

@@ -19,7 +19,8 @@ from paytrain.channels.constants import ATTEMPTS
 from paytrain.channels.dynamodb import DynamoDBChannel
 from paytrain.channels.s3 import S3Channel, object_key
 from paytrain.errors import ChannelError, FrameError
-from tests.contract.conftest import BUCKET, TABLE
+from tests.contract.conftest import BUCKET, EXPRESS_BUCKET, SESSION, TABLE
+from tests.servers import CREDENTIALS
 
 PART = Part(0, 0, 7)
 THROTTLED = {
@@ -79,7 +80,7 @@ def test_throttling_is_retried_and_counted(service: str, put: str, get: str, key
     status, body = THROTTLED[service]
     # When an object is written and read
     with answering_once(service, put, status, Raw(body)):
-        channel.put(key, [b"content"])
+        channel.put(key, [[b"content"]])
     with answering_once(service, get, status, Raw(body)):
         content = channel.get(key, PART)
     # Then it arrives, and both retries are counted
@@ -91,7 +92,7 @@ def test_throttling_is_retried_and_counted(service: str, put: str, get: str, key
 def test_s3_connection_that_breaks_while_the_body_is_read(key: str) -> None:
     # Given an object whose first answer breaks off
     channel = S3Channel(aws_clients.client("s3"), BUCKET)
-    channel.put(key, [b"content"])
+    channel.put(key, [[b"content"]])
     # When it is read
     with answering_once("s3", "GetObject", 206, Broken()):
         content = channel.get(key, PART)
@@ -104,7 +105,7 @@ def test_s3_connection_that_breaks_while_the_body_is_read(key: str) -> None:
 def test_s3_part_behind_the_end_of_its_object(key: str) -> None:
     # Given an object of 7 bytes, when a part from byte 100 is read, then it is not "not yet"
     channel = S3Channel(aws_clients.client("s3"), BUCKET)
-    channel.put(key, [b"content"])
+    channel.put(key, [[b"content"]])
     with pytest.raises(FrameError, match="read 0 bytes instead of 5"):
         channel.get(key, Part(1, 100, 5))
 
@@ -115,7 +116,7 @@ def test_s3_keys_are_spread_over_prefixes(key: str) -> None:
     channel = S3Channel(aws_clients.client("s3"), BUCKET)
     keys = [f"{key[3:]}/{rank:02}" for rank in range(64)]
     for each in keys:
-        channel.put(each, [b"content"])
+        channel.put(each, [[b"content"]])
     # When the bucket is listed
     client = boto3.client("s3")
     stored = [client.list_objects_v2(Bucket=BUCKET, Prefix=object_key(each))["Contents"] for each in keys]
@@ -141,7 +142,7 @@ def test_s3_write_that_meets_another_is_repeated(stubbed_s3: tuple[S3Channel, St
     stubber.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
     stubber.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
     # When it is made, then it succeeds with one retry
-    channel.put(key, [b"content"])
+    channel.put(key, [[b"content"]])
     assert channel.usage.snapshot() == {"s3_put": 2, "bytes_up": 14, "retries": 1}
 
 
@@ -155,7 +156,7 @@ def test_s3_writes_that_never_get_through(
         stubber.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
     # When one is made, then it ends with a sentence
     with pytest.raises(ChannelError, match="is being written by others"):
-        channel.put(key, [b"content"])
+        channel.put(key, [[b"content"]])
 
 
 def test_dynamodb_items_left_out_are_asked_for_again() -> None:
@@ -182,3 +183,58 @@ def test_dynamodb_items_left_out_are_asked_for_again() -> None:
         "bytes_down": length,
         "retries": 1,
     }
+
+
+def test_s3express_is_addressed_in_its_zone_with_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a directory bucket where there is no endpoint of a test in between, and a service that is not called
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    aws_clients.client.cache_clear()
+    client, sent = aws_clients.client("s3"), []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse("http://test", 200, HeadersDict({}), Raw(SESSION))
+
+    client.meta.events.register("before-send.s3", answer)
+    channel = S3Channel(client, EXPRESS_BUCKET, directory=True)
+    # When it is written to twice
+    for _ in range(2):
+        channel.put("key", [[b"content"]])
+    aws_clients.client.cache_clear()
+    # Then one session is opened, and every request goes to the zone, with the session's token and on condition
+    session, *puts = sent
+    host = "https://exchange--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com/"
+    assert session.url == f"{host}?session"
+    assert [put.url for put in puts] == [host + object_key("key")] * 2
+    assert {(put.headers["x-amz-s3session-token"], put.headers["If-None-Match"]) for put in puts} == {
+        (b"of-a-session", b"*")
+    }
+    assert channel.usage.snapshot() == {"s3express_put": 2, "bytes_up": 14}
+
+
+def test_s3express_forbidden_says_what_is_missing(key: str) -> None:
+    # Given a client without sessions, when the service forbids, then the right permission is named
+    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stubber:
+        stubber.add_client_error("get_object", "AccessDenied", http_status_code=403)
+        with pytest.raises(ChannelError, match="s3express:CreateSession"):
+            S3Channel(client, BUCKET, directory=True).get(key, PART)
+
+
+def test_s3_small_writes_do_not_ask_first(key: str) -> None:
+    # Given a write of some bytes
+    client, sent = aws_clients.client("s3"), []
+
+    def note(request: Any, **_: Any) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse("http://test", 200, HeadersDict({}), Raw(b""))
+
+    client.meta.events.register("before-send.s3.PutObject", note)
+    # When it is sent
+    S3Channel(client, BUCKET).put(key, [[b"head"], [memoryview(b"content")]])
+    client.meta.events.unregister("before-send.s3.PutObject", note)
+    # Then no round trip goes by for "100-continue"
+    assert [bytes(request.body) for request in sent] == [b"headcontent"]
+    assert "Expect" not in sent[0].headers

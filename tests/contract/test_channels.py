@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 60
 
 def read(channel: Channel, key: str, lengths: Sequence[int]) -> list[Buffer | None]:
     """All parts of an object whose parts have these lengths."""
-    return [channel.get(key, part) for part in parts_of([bytes(length) for length in lengths])]
+    return [channel.get(key, part) for part in parts_of([[bytes(length)] for length in lengths])]
 
 
 def wait_for(channel: Channel, key: str, part: Part) -> Buffer:
@@ -38,7 +38,7 @@ def wait_for(channel: Channel, key: str, part: Part) -> Buffer:
 def test_a_part_comes_back_as_it_was(channel: Channel, key: str, length: int) -> None:
     # Given an object of one part
     content = os.urandom(length)
-    channel.put(key, [content])
+    channel.put(key, [[content]])
     # When it is read, then the bytes are the same
     assert read(channel, key, [length]) == [content]
 
@@ -49,7 +49,7 @@ def test_parts_around_the_item_limit(service: Service, key: str, items: int, aro
     # Given a part that just fits, or just does not fit, one or two items of the service
     channel, content = service.open(), os.urandom(items * service.item_payload_bytes + around)
     # When it is written and read
-    channel.put(key, [content])
+    channel.put(key, [[content]])
     # Then nothing is missing
     assert read(channel, key, [len(content)]) == [content]
 
@@ -58,10 +58,10 @@ def test_parts_of_unequal_lengths(service: Service, key: str) -> None:
     # Given an object whose parts are empty, short, and longer than an item
     lengths = [5, 0, 1, service.item_payload_bytes + 3, 4096, 0]
     contents = [os.urandom(length) for length in lengths]
-    service.open().put(key, contents)
+    service.open().put(key, [[content] for content in contents])
     # When another worker reads them in another order
     channel = service.open()
-    found = {part.index: channel.get(key, part) for part in reversed(parts_of(contents))}
+    found = {part.index: channel.get(key, part) for part in reversed(parts_of([[content] for content in contents]))}
     # Then each is its own
     assert [found[index] for index in range(len(lengths))] == contents
 
@@ -70,10 +70,10 @@ def test_100_mb(channel: Channel, key: str) -> None:
     # Given a vector of 100 MB
     content = os.urandom(100_000_000)
     # When it is written as one part
-    channel.put(key, [content])
+    channel.put(key, [[content]])
     # Then it is read as it was
     assert read(channel, key, [len(content)]) == [content]
-    channel.delete(key, parts_of([content]))
+    channel.delete(key, parts_of([[content]]))
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda raw: np.frombuffer(raw, np.float32).data])
@@ -81,7 +81,7 @@ def test_any_buffer_can_be_put(channel: Channel, key: str, kind: Callable[[bytes
     # Given a buffer of any type between two others, one of them empty
     content = os.urandom(400)
     # When they are put
-    channel.put(key, [b"head", kind(content), np.empty((0, 3), np.float32).data])
+    channel.put(key, [[b"head"], [kind(content)], [np.empty((0, 3), np.float32).data]])
     # Then their bytes are read
     assert read(channel, key, [4, 400, 0]) == [b"head", content, b""]
 
@@ -91,16 +91,16 @@ def test_a_part_that_is_not_there_yet(channel: Channel, key: str, length: int) -
     # Given a key nobody has written, when it is read, then the answer is "not yet"
     assert channel.get(key, Part(0, 0, length)) is None
     # And once it is written, it is there
-    channel.put(key, [bytes(length)])
+    channel.put(key, [[bytes(length)]])
     assert channel.get(key, Part(0, 0, length)) == bytes(length)
 
 
 def test_the_first_write_wins(service: Service, key: str) -> None:
     # Given an object
     first, second = [b"first", b"content"], [b"other", b"matters"]
-    service.open().put(key, first)
+    service.open().put(key, [[part] for part in first])
     # When somebody writes the key again
-    service.open().put(key, second)
+    service.open().put(key, [[part] for part in second])
     # Then nothing has changed
     assert read(service.open(), key, [5, 7]) == first
 
@@ -114,7 +114,7 @@ def test_two_writers_at_once_leave_one_content(service: Service, key: str) -> No
         def write(content: bytes, barrier: threading.Barrier = barrier, key: str = f"{attempt}{key[2:]}") -> Buffer:
             channel = service.open()
             barrier.wait(PATIENCE_SECONDS)
-            channel.put(key, [content])
+            channel.put(key, [[content]])
             return wait_for(channel, key, Part(0, 0, len(content)))
 
         # When they write at the same time and read what is stored
@@ -129,11 +129,11 @@ def test_a_reader_never_sees_half_a_part(service: Service, key: str) -> None:
     for attempt in range(3):
         # Given a reader that polls for a part of five items
         each, content = f"{attempt}{key[2:]}", os.urandom(4 * service.item_payload_bytes + 1)
-        (part,) = parts_of([content])
+        (part,) = parts_of([[content]])
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(wait_for, service.open(), each, part)
             # When another worker writes it
-            service.open().put(each, [content])
+            service.open().put(each, [[content]])
             # Then the reader waits for the whole, and never takes it for lost
             assert reading.result(PATIENCE_SECONDS) == content
 
@@ -145,7 +145,7 @@ def test_many_threads_share_a_channel(channel: Channel, key: str) -> None:
     keys = [f"{key[4:]}/{rank}" for rank in ranks]
 
     def exchange(rank: int) -> list[Buffer]:
-        channel.put(keys[rank], [contents[rank]])
+        channel.put(keys[rank], [[contents[rank]]])
         return [wait_for(channel, keys[peer], Part(0, 0, len(contents[peer]))) for peer in ranks]
 
     # When each writes its piece and reads everybody's
@@ -158,16 +158,19 @@ def test_many_threads_share_a_channel(channel: Channel, key: str) -> None:
     assert channel.usage.snapshot()["bytes_down"] == total * len(ranks)
 
 
-@pytest.mark.parametrize("service", ["s3", "memcached", "memcached-8m"], indirect=True)
+@pytest.mark.parametrize("service", ["s3", "s3express", "memcached", "memcached-8m"], indirect=True)
 def test_a_deleted_object_is_gone(service: Service, key: str) -> None:
     # Given an object of two parts, one longer than an item
     channel = service.open()
-    contents = [b"short", os.urandom(service.item_payload_bytes + 1)]
+    contents = [[b"short"], [os.urandom(service.item_payload_bytes + 1)]]
     channel.put(key, contents)
     # When it is deleted
     channel.delete(key, parts_of(contents))
     # Then its parts are gone, for others too
-    assert [wait_until_gone(service.open(), key, part) for part in parts_of(contents)] == [None, None]
+    assert [wait_until_gone(service.open(), key, part) for part in parts_of(contents)] == [
+        None,
+        None,
+    ]
 
 
 def wait_until_gone(channel: Channel, key: str, part: Part) -> Buffer | None:
@@ -188,9 +191,9 @@ def test_deleting_what_is_not_there(channel: Channel, key: str) -> None:
 def test_a_forgotten_item_is_an_object_lost(service: Service, key: str) -> None:
     # Given a part of three items
     content = os.urandom(2 * service.item_payload_bytes + 1)
-    (part,) = parts_of([content])
+    (part,) = parts_of([[content]])
     channel = service.open()
-    channel.put(key, [content])
+    channel.put(key, [[content]])
     # When the service forgets the last
     service.remove_item(chunk_keys(key, part, service.item_payload_bytes)[2])
     # Then the reader is told so, and not that the object is still to come
@@ -200,7 +203,7 @@ def test_a_forgotten_item_is_an_object_lost(service: Service, key: str) -> None:
 
 def test_a_part_shorter_than_its_reader_expects(channel: Channel, key: str) -> None:
     # Given an object of 9 bytes, when 10 are read, then they are refused
-    channel.put(key, [bytes(9)])
+    channel.put(key, [[bytes(9)]])
     with pytest.raises(FrameError, match="read 9 bytes instead of 10"):
         channel.get(key, Part(0, 0, 10))
 
@@ -208,7 +211,7 @@ def test_a_part_shorter_than_its_reader_expects(channel: Channel, key: str) -> N
 @WITH_ITEMS
 def test_a_part_longer_than_its_reader_expects(channel: Channel, key: str) -> None:
     # Given an object of 11 bytes, when 10 are read, then they are refused
-    channel.put(key, [bytes(11)])
+    channel.put(key, [[bytes(11)]])
     with pytest.raises(FrameError, match="read 11 bytes instead of 10"):
         channel.get(key, Part(0, 0, 10))
 
@@ -221,4 +224,4 @@ def test_a_missing_bucket_or_table_is_not_a_missing_object(service: Service, key
     with pytest.raises(ClientError, match="NoSuchBucket|ResourceNotFoundException"):
         channel.get(key, Part(0, 0, 10))
     with pytest.raises(ClientError, match="NoSuchBucket|ResourceNotFoundException"):
-        channel.put(key, [b"content"])
+        channel.put(key, [[b"content"]])

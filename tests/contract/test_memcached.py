@@ -11,7 +11,7 @@ from pymemcache.client.base import Client
 
 from paytrain.channels.base import Part
 from paytrain.channels.memcached import MemcachedChannel
-from paytrain.errors import ChannelError
+from paytrain.errors import ChannelError, ObjectLost
 from tests import servers
 from tests.contract.conftest import MIB
 
@@ -24,7 +24,7 @@ def test_a_server_that_restarts_has_forgotten_and_goes_on(key: str) -> None:
         # Given a channel with several connections to a server
         channel = MemcachedChannel(endpoint, MIB)
         part = Part(0, 0, 500_000)
-        channel.put(key, [bytes(part.length_bytes)])
+        channel.put(key, [[bytes(part.length_bytes)]])
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(lambda _: channel.get(key, part), range(200)))
         assert int(Client(endpoint).stats()[b"curr_connections"]) > 3
@@ -33,7 +33,7 @@ def test_a_server_that_restarts_has_forgotten_and_goes_on(key: str) -> None:
         # Then one retry finds the object gone, and the channel can be used on
         assert channel.get(key, part) is None
         assert channel.usage.snapshot()["retries"] == 1
-        channel.put(key, [b"content"])
+        channel.put(key, [[b"content"]])
         assert channel.get(key, PART) == b"content"
     # And when it is gone for good, then that is an error
     with pytest.raises(OSError, match="refused"):
@@ -45,8 +45,23 @@ def test_a_server_with_smaller_items_than_planned(cache: str, key: str) -> None:
     channel = MemcachedChannel(cache, 2 * MIB)
     # When a larger item is written, then the error says what to change, and nothing is stored
     with pytest.raises(ChannelError, match="max_item_size"):
-        channel.put(key, [bytes(2 * MIB)])
+        channel.put(key, [[bytes(2 * MIB)]])
     assert channel.get(key, Part(0, 0, 2 * MIB)) is None
+
+
+def test_a_server_too_small_for_the_part_says_so(key: str) -> None:
+    # Given a server that holds 64 MiB
+    with servers.memcached("127.0.0.1", servers.free_port(), item_mb=8, memory_mb=64) as endpoint:
+        channel = MemcachedChannel(endpoint, 8 * MIB)
+        part = Part(0, 0, 100_000_000)
+
+        def exchange() -> None:
+            channel.put(key, [[bytes(part.length_bytes)]])
+            channel.get(key, part)
+
+        # When a part of 100 MB is written and read, then the error tells that items were evicted or refused
+        with pytest.raises((ObjectLost, ChannelError), match="of 12 items are gone|two rounds must fit its memory"):
+            exchange()
 
 
 @contextmanager
@@ -79,7 +94,7 @@ def test_nodes_are_discovered(cache: str, cache_8m: str, key: str) -> None:
     # When 64 objects are written
     keys = [f"{key[3:]}/{rank}" for rank in range(64)]
     for each in keys:
-        writer.put(each, [b"content"])
+        writer.put(each, [[b"content"]])
     # Then everybody finds them, and both nodes have their share
     assert all(reader.get(each, PART) == b"content" for each in keys)
     shares = [len(Client(node).get_many([f"{each}/0/0" for each in keys])) for node in (cache, cache_8m)]

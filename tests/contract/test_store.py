@@ -1,34 +1,9 @@
 """The run table: who writes first is heard, also when its answer was lost."""
 
-import uuid
-from collections.abc import Iterator
-
 import boto3
-import pytest
 
-from paytrain import store
 from paytrain.run import Items, Outcome
 from paytrain.store import RunTable
-
-TABLE = "runs"
-
-
-@pytest.fixture(scope="module")
-def table_name(aws: None) -> Iterator[str]:
-    store.client.cache_clear()
-    boto3.client("dynamodb").create_table(
-        TableName=TABLE,
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("run_id", "item")],
-        KeySchema=[{"AttributeName": "run_id", "KeyType": "HASH"}, {"AttributeName": "item", "KeyType": "RANGE"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    yield TABLE
-    store.client.cache_clear()
-
-
-@pytest.fixture
-def table(table_name: str) -> RunTable:
-    return RunTable(table_name, uuid.uuid4().hex)
 
 
 def test_only_the_first_claim_counts(table: RunTable) -> None:
@@ -50,13 +25,25 @@ def test_a_claim_that_finds_itself_is_no_others(table: RunTable) -> None:
     assert table.put_once(claim, {"by": "one"})
 
 
-def test_outcomes_of_workers_and_of_the_state_machine_are_read_alike(table: RunTable, table_name: str) -> None:
+def test_a_worker_taken_for_dead_does_not_replace_what_was_recorded(table: RunTable, runs_table: str) -> None:
+    # given: a worker that Step Functions has given up and recorded, and that is still there
+    outcome = Outcome(lap=2, attempt=1, rank=1, status="left", step=0)
+    key = {"run_id": {"S": table._run_id}, "item": {"S": Items.outcome(2, 1, 1)}}
+    died = {"error": {"S": "Lambda.Unknown"}, "cause": {"S": "no answer"}}
+    boto3.client("dynamodb").put_item(TableName=runs_table, Item={**key, **died})
+
+    # when, then
+    assert not table.put_once(Items.outcome(2, 1, 1), outcome)
+    assert table.outcomes(2, 1)[1].error == "Lambda.Unknown"
+
+
+def test_outcomes_of_workers_and_of_the_state_machine_are_read_alike(table: RunTable, runs_table: str) -> None:
     # given: a worker that stopped, and one that died, whose error Step Functions has written
     stopped = Outcome(lap=2, attempt=1, rank=0, status="stopped", step=20, votes=1)
     table.put_once(Items.outcome(2, 1, 0), stopped)
     died = {"error": "Lambda.Unknown", "cause": '{"errorMessage": "Runtime exited: signal: killed", "errorType": "X"}'}
     item = {"run_id": table._run_id, "item": Items.outcome(2, 1, 1), **died}
-    boto3.client("dynamodb").put_item(TableName=table_name, Item={name: {"S": text} for name, text in item.items()})
+    boto3.client("dynamodb").put_item(TableName=runs_table, Item={name: {"S": text} for name, text in item.items()})
 
     # when
     outcomes = table.outcomes(2, 1)

@@ -8,12 +8,12 @@ from tests.contract.conftest import Service
 KEY = "usage/1/0/0/0/0/0"
 
 
-@pytest.mark.parametrize("service", ["s3"], indirect=True)
-def test_s3(service: Service) -> None:
+@pytest.mark.parametrize(("service", "kind"), [("s3", "s3"), ("s3express", "s3express")], indirect=["service"])
+def test_s3(service: Service, kind: str) -> None:
     # Given a channel that writes 30 bytes in two parts, once in vain
     channel = service.open()
-    channel.put(KEY, [bytes(10), bytes(20)])
-    channel.put(KEY, [bytes(10), bytes(20)])
+    channel.put(KEY, [[bytes(10)], [bytes(20)]])
+    channel.put(KEY, [[bytes(10)], [bytes(20)]])
     # When it reads one part, an empty one, and two that are not there
     channel.get(KEY, Part(1, 10, 20))
     channel.get(KEY, Part(2, 30, 0))
@@ -21,7 +21,13 @@ def test_s3(service: Service) -> None:
     channel.get(f"{KEY}/missing", Part(0, 0, 0))
     channel.delete(KEY, [])
     # Then writes count whether or not they were first, and deletes are free
-    assert channel.usage.snapshot() == {"s3_put": 2, "s3_get": 2, "s3_get_missing": 2, "bytes_up": 60, "bytes_down": 21}
+    assert channel.usage.snapshot() == {
+        f"{kind}_put": 2,
+        f"{kind}_get": 2,
+        f"{kind}_get_missing": 2,
+        "bytes_up": 60,
+        "bytes_down": 21,
+    }
 
 
 @pytest.mark.parametrize("service", ["dynamodb"], indirect=True)
@@ -30,9 +36,9 @@ def test_dynamodb(service: Service) -> None:
     channel = service.open()
     length = 2 * service.item_payload_bytes + 1
     assert length == 2 * 399_104 + 1
-    channel.put(KEY, [bytes(length)])
+    channel.put(KEY, [[bytes(length)]])
     # When it is written again in vain, read, and a missing one is read
-    channel.put(KEY, [bytes(length)])
+    channel.put(KEY, [[bytes(length)]])
     channel.get(KEY, Part(0, 0, length))
     channel.get(f"{KEY}/missing", Part(0, 0, length))
     channel.delete(KEY, [Part(0, 0, length)])
@@ -51,14 +57,16 @@ def test_memcached(service: Service) -> None:
     # Given a part of three items
     channel = service.open()
     length = 2 * service.item_payload_bytes + 1
-    channel.put(KEY, [bytes(length)])
+    channel.put(KEY, [[bytes(length)]])
     # When it is read, a missing one is read, and it is deleted
     channel.get(KEY, Part(0, 0, length))
     channel.get(f"{KEY}/missing", Part(0, 0, length))
     channel.delete(KEY, [Part(0, 0, length)])
     # Then the three adds, the get of the first and of the others, the miss and the delete count one each
     assert channel.usage.snapshot() == {
-        "memcached_requests": 3 + 2 + 1 + 1,
+        "memcached_add": 3,
+        "memcached_get": 2 + 1,
+        "memcached_delete": 1,
         "bytes_up": length,
         "bytes_down": length,
     }

@@ -10,10 +10,20 @@ import pytest
 from local.deploy import deploy
 from local.twin import Twin
 from paytrain import store
-from tests.e2e.deployment import Deployment
+from tests.e2e.deployment import LAP_SECONDS, Deployment
 from tests.servers import free_port
 
 CACHE_HOST = f"127.77.{os.getpid() % 250 + 1}.1"
+
+
+FAR_BUCKET, ABSENT_BUCKET = "paytrain-tests-far", "paytrain-tests-absent"
+MAIN = {
+    "peer_timeout_seconds": 20,
+    "max_attempts": 2,
+    "data_buckets": f"{FAR_BUCKET},{ABSENT_BUCKET}",
+    "cache_node_type": "cache.t4g.medium",
+}
+"""Context of the main stack: what makes failures short, and buckets that cannot be used."""
 
 
 @pytest.fixture(scope="package")
@@ -45,5 +55,11 @@ def deployed(twin: Twin) -> Callable[..., Deployment]:
 
 @pytest.fixture(scope="package")
 def main(deployed: Callable[..., Deployment]) -> Deployment:
-    """The stack with its defaults, but for what makes failures long."""
-    return deployed("main", peer_timeout_seconds=20, max_attempts=2)
+    """The stack with its defaults, but for a few."""
+    return deployed("main", **MAIN)
+
+
+@pytest.fixture(scope="package")
+def short(deployed: Callable[..., Deployment]) -> Deployment:
+    """A stack whose workers are killed after seconds."""
+    return deployed("short", worker_timeout_seconds=LAP_SECONDS, peer_timeout_seconds=8)

@@ -15,8 +15,10 @@ import numpy as np
 from local.execution import RUNNING, Execution, Snapshot
 from local.stack import Stack
 from paytrain.run import Keys
-from paytrain.store import Artifacts, RunTable
+from paytrain.store import Artifacts, RunTable, split_uri
 
+LAP_SECONDS = 10
+"""After which a stack that makes many laps kills its workers."""
 POLL_SECONDS = 0.2
 RUN_SECONDS = 400
 """A run that takes longer has hung; nothing is timed by it."""
@@ -64,7 +66,7 @@ class Deployment:
     def __init__(self, stage: str) -> None:
         self.stack = Stack(f"paytrain-{stage}")
 
-    def start(self, job: dict[str, Any]) -> Execution:
+    def start(self, job: Any) -> Execution:
         return Execution.start(self.stack, f"run-{uuid.uuid4().hex[:12]}", job)
 
     def wait(self, execution: Execution, until: Callable[[Snapshot], bool] = lambda _: False) -> Snapshot:
@@ -77,19 +79,38 @@ class Deployment:
             time.sleep(POLL_SECONDS)
         raise AssertionError(f"{execution.run_id} has not come to an end; states: {execution.poll().states}")
 
-    def run(self, job: dict[str, Any]) -> Run:
+    def run(self, job: Any) -> Run:
         execution = self.start(job)
         return Run(self.stack, execution.run_id, self.wait(execution))
 
     def has(self, key: str) -> bool:
         return Artifacts(self.stack.artifacts_bucket).exists(key)
 
+    def keys(self, prefix: str) -> list[str]:
+        found = self.stack.s3.list_objects_v2(Bucket=self.stack.artifacts_bucket, Prefix=prefix)
+        return [entry["Key"] for entry in found.get("Contents", [])]
+
     def upload(self, key: str, body: bytes) -> str:
         self.stack.s3.put_object(Bucket=self.stack.artifacts_bucket, Key=key, Body=body)
         return f"s3://{self.stack.artifacts_bucket}/{key}"
 
+    def copy(self, uri: str, key: str) -> str:
+        bucket, source = split_uri(uri)
+        self.stack.s3.copy_object(
+            Bucket=self.stack.artifacts_bucket, Key=key, CopySource={"Bucket": bucket, "Key": source}
+        )
+        return f"s3://{self.stack.artifacts_bucket}/{key}"
+
+    def delete(self, uri: str) -> None:
+        bucket, key = split_uri(uri)
+        self.stack.s3.delete_object(Bucket=bucket, Key=key)
+
 
 def npz(x: np.ndarray, y: np.ndarray) -> bytes:
+    return packed({"x": x, "y": y})
+
+
+def packed(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, x=x, y=y)
+    np.savez(buffer, **arrays)
     return buffer.getvalue()

@@ -11,10 +11,11 @@ from typing import Any
 
 import boto3
 import keras
+import numpy as np
 import pytest
 
 from paytrain.run import Items, Keys
-from tests.e2e import small
+from tests.e2e import counting, small
 from tests.e2e.deployment import POLL_SECONDS, RUN_SECONDS, Deployment, Run, npz
 
 
@@ -65,6 +66,10 @@ def test_a_killed_worker_costs_no_bit(main: Deployment, job: dict[str, Any], cha
     assert ended.text("history") == undisturbed.text("history")
     statuses = sorted(outcome.status for outcome in ended.table.outcomes(0, 0).values())
     assert statuses == ["failed", "left", "left", "left"]
+    left = [outcome for outcome in ended.table.outcomes(0, 0).values() if outcome.status == "left"]
+    assert all(outcome.seconds["compute"] > 0 for outcome in left), "those who left say where their time went"
+    assert [line["item"] for line in ended.receipt["lines"] if "estimated" in line.get("note", "")] == ["workers"]
+    assert counting.billed_transitions(ended.receipt) == counting.transitions(main.stack.execution_arn(run.run_id))
     begun = ended.table.get(Items.start(0, 1))
     assert begun is not None
     assert begun["checkpoint"]["step"] >= 20, "the second attempt goes on from a checkpoint within the lap"
@@ -82,6 +87,7 @@ def test_a_missing_permission_is_named_and_the_model_salvaged(main: Deployment, 
     assert "not authorized" in run.snapshot.cause
     receipt = run.json("receipt")
     assert (receipt["status"], receipt["stopped_by"], receipt["steps"]) == ("failed", "failure", 0)
+    assert counting.billed_transitions(receipt) == counting.transitions(main.stack.execution_arn(run.run_id))
     assert run.bytes("model")
 
 
@@ -125,6 +131,46 @@ def test_a_stopped_execution_leaves_a_model(main: Deployment, job: dict[str, Any
     assert (receipt["status"], receipt["stopped_by"]) == ("failed", "asked")
     assert {receipt["steps"]} == {outcome.step for outcome in outcomes}, "the model is that of the last step"
     assert isinstance(run.model(tmp_path), keras.Model)
+
+
+def test_a_stopped_run_whose_model_and_data_are_gone_leaves_a_model(
+    main: Deployment, job: dict[str, Any], tmp_path: Path
+) -> None:
+    # given: a run on objects that nothing else reads
+    named = {"model": job["model"], "train": job["data"]["train"], "validation": job["data"]["validation"]}
+    own = {role: main.copy(uri, f"uploads/vanishing/{Path(uri).name}") for role, uri in named.items()}
+    data = {role: own[role] for role in ("train", "validation")}
+    execution = main.start(job | {"model": own["model"], "data": data, "epochs": 200, "channel": "memcached"})
+    main.wait(execution, until=lambda s: s.progress.get("step", 0) > 10)
+
+    # when they are deleted, and the run is stopped
+    for uri in own.values():
+        main.delete(uri)
+    execution.stop()
+    run = Run(main.stack, execution.run_id, main.wait(execution))
+
+    # then
+    wait_for(lambda: main.has(Keys(run.run_id).receipt) and run.json("receipt")["evaluation"] != "not finished")
+    receipt = run.json("receipt")
+    assert receipt["steps"] > 0
+    assert receipt["evaluation"] == (
+        f"skipped: {own['validation']} has vanished during the run: keep model and data until it has ended."
+    )
+    assert isinstance(run.model(tmp_path), keras.Model)
+
+
+def test_a_run_that_diverges_stops_with_a_sentence_and_leaves_its_last_good_model(
+    main: Deployment, job: dict[str, Any], tmp_path: Path
+) -> None:
+    # given: a learning rate that takes the weights to infinity after some steps
+    run = main.run(job | {"channel": "memcached", "learning_rate": 1e37, "checkpoint_every": 1})
+
+    # then: at once, not after all attempts
+    assert run.snapshot.status == "FAILED"
+    assert "with learning_rate = 1e+37: the run stops" in run.snapshot.cause
+    receipt = run.json("receipt")
+    assert (receipt["status"], receipt["stopped_by"], receipt["attempts"]) == ("failed", "failure", 1)
+    assert all(np.isfinite(weights).all() for weights in run.model(tmp_path).get_weights())
 
 
 def wait_for(condition: Any) -> None:

@@ -52,6 +52,21 @@ def test_every_channel_and_pattern_gives_the_same_bits(
     assert run.text("history") == reference.text("history")
 
 
+@pytest.mark.parametrize("wire", ["int8", "topk"])
+def test_a_lossy_wire_gives_the_same_bits_on_every_channel(
+    main: Deployment, job: dict[str, Any], reference: Run, wire: str
+) -> None:
+    # when
+    lossy = job | {"wire": wire, "pattern": "scatter_reduce"}
+    runs = [main.run(lossy | {"channel": channel}) for channel in ("memcached", "s3", "dynamodb")]
+
+    # then
+    bits = {run.receipt["weights_sha256"] for run in runs}
+    assert len(bits) == 1
+    assert bits != {reference.receipt["weights_sha256"]}
+    assert {run.receipt["wire"] for run in runs} == {wire}
+
+
 def test_the_model_is_that_of_plain_keras(reference: Run, tmp_path: Path) -> None:
     # given
     (x, y), validation = small.data()
@@ -120,37 +135,16 @@ def test_a_second_invocation_of_a_rank_touches_nothing(main: Deployment, job: di
     assert ended.table.get(Items.abort(0, 0)) is None
 
 
-@pytest.mark.parametrize(
-    ("changed", "sentence"),
-    [
-        ({"epoch": 3}, "epoch is not a key of a job: allowed are "),
-        ({"workers": 0}, "workers = 0 is not allowed: it must be a whole number from 1 to 1000."),
-        ({"channel": "pigeon"}, 'channel = "pigeon" is not allowed: it must be '),
-        ({"memory_mb": 2000}, "memory_mb = 2000 is not allowed: worker functions are deployed with 1769, 3008."),
-        ({"model": "s3://somebody-elses/m.keras"}, 'model = "s3://somebody-elses/m.keras" is not allowed: its bucket'),
-        (
-            {"early_stopping": {"monitor": "val_f1"}},
-            'early_stopping.monitor = "val_f1" is not allowed: it must be one of',
-        ),
-    ],
-)
-def test_bad_input_ends_before_workers_start(
-    main: Deployment, job: dict[str, Any], changed: dict[str, Any], sentence: str
-) -> None:
-    run = main.run(job | changed)
-
-    assert run.snapshot.status == "FAILED"
-    assert run.snapshot.cause.startswith(sentence)
-    assert "Lap" not in {state.name for state in run.snapshot.states}
-
-
 def test_the_console_sample_trains_the_example(main: Deployment, tmp_path: Path) -> None:
     # when
     run = main.run({"Comment": "Insert your JSON here"})
 
     # then
     assert run.receipt["results"]["val_accuracy"] >= 0.985
-    assert (run.receipt["channel"], run.receipt["workers"], run.receipt["steps"]) == ("memcached", 4, 705)
+    # Between S3 and this stack's node the planner's choice is close: it depends on how fast a step was measured.
+    chosen = run.json("plan")["considered"]["chosen"]
+    assert (run.receipt["channel"], run.receipt["pattern"]) == (chosen["channel"], chosen["pattern"])
+    assert (run.receipt["workers"], run.receipt["steps"]) == (4, 705)
     model = run.model(tmp_path)
     assert model.count_params() == 225_402
     with np.load(small.build.ensure()["mnist"]["validation"]) as test:

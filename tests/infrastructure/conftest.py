@@ -12,6 +12,8 @@ from tests.infrastructure.templates import CONTEXT, Synthesised, synthesise
 
 Synthesiser = Callable[..., Synthesised]
 
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+
 
 @pytest.fixture(scope="package", autouse=True)
 def small_examples(tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -56,10 +58,35 @@ def without_cache(synthesise_with: Synthesiser) -> Synthesised:
 
 
 @pytest.fixture(scope="package")
+def with_express(synthesise_with: Synthesiser) -> Synthesised:
+    """With a directory bucket, and without a cache."""
+    return synthesise_with(availability_zone_id="use1-az4", cache_mode="none")
+
+
+@pytest.fixture(scope="package")
+def own_caches(synthesise_with: Synthesiser) -> Synthesised:
+    """With a Memcached cluster for each run that asks for one."""
+    return synthesise_with(cache_mode="per_execution")
+
+
+@pytest.fixture(scope="package")
+def codebuild(synthesise_with: Synthesiser) -> Synthesised:
+    """With the worker's image built in the account."""
+    return synthesise_with(image_build="codebuild")
+
+
+@pytest.fixture(scope="package")
+def notifying(synthesise_with: Synthesiser) -> Synthesised:
+    """With somebody who is told how a run has ended."""
+    return synthesise_with(notify_email="me@example.com", cache_mode="none")
+
+
+@pytest.fixture(scope="package")
 def with_everything(synthesise_with: Synthesiser) -> Synthesised:
     """As much as the settings allow of what takes room, and data that goes with the stack."""
     return synthesise_with(
-        data_buckets=[f"{letter * 63}" for letter in "abcdefghij"],
+        data_buckets=[f"{letter * 63}={KEY}" for letter in "abcdefghij"],
         worker_memory_sizes=[1769, 3008, 4096, 5120, 8192, 10240],
         removal_policy="destroy",
+        tmp_mb=10240,
     )

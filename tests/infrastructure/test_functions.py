@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,14 @@ def test_there_is_a_worker_inside_and_one_outside_for_every_memory_size(aws: Syn
         "Workersworker3008": 3008,
         "Workersworker3008vpc": 3008,
     }
+
+
+def test_workers_have_the_room_and_the_time_that_the_settings_say(
+    aws: Synthesised, with_everything: Synthesised
+) -> None:
+    for stack, room in ((aws, 512), (with_everything, 10240)):
+        for worker in functions(stack, "Workers").values():
+            assert (worker["EphemeralStorage"], worker["Timeout"]) == ({"Size": room}, 900)
 
 
 def test_only_the_inside_workers_are_in_the_isolated_subnets(aws: Synthesised) -> None:
@@ -112,13 +121,23 @@ def test_plan_knows_the_cache_and_the_limits(aws: Synthesised) -> None:
         "MAX_ATTEMPTS": "3",
         "CACHE_ITEM_BYTES": str(8 * 2**20),
     }
+    bill = {name: variables[name] for name in ("CACHE_NODE_TYPE", "CACHE_NODES", "NOTIFIES")}
+    assert bill == {"CACHE_NODE_TYPE": "cache.t4g.micro", "CACHE_NODES": "1", "NOTIFIES": "false"}
 
 
 def test_workers_write_below_tmp_only(aws: Synthesised) -> None:
     for name in functions(aws, "Workers"):
         variables = environment(aws, name)
         assert (variables["HOME"], variables["KERAS_HOME"]) == ("/tmp", "/tmp/.keras")
+        assert variables["TMP_MB"] == "512", "of which the bill must know"
         assert variables["EXCHANGE_TABLE"] == "<StorageExchangeTable>"
+
+
+def test_workers_know_the_deployed_memory_sizes_and_keep_little_freed_memory(aws: Synthesised) -> None:
+    for name in functions(aws, "Workers"):
+        variables = environment(aws, name)
+        assert json.loads(variables["WORKER_MEMORY_SIZES"]) == [1769, 3008]
+        assert variables["MALLOC_ARENA_MAX"] == "2"
 
 
 @pytest.mark.parametrize("form", ["aws", "with_everything"])
@@ -163,6 +182,51 @@ def test_the_image_is_built_for_the_functions_architecture(
     # then
     assert [image["source"]["platform"] for image in assets["dockerImages"].values()] == [platform]
     assert {tuple(function["Architectures"]) for function in functions(stack).values()} == {(architecture,)}
+
+
+def test_codebuild_gets_what_docker_would_and_forgets_its_logs(codebuild: Synthesised) -> None:
+    # given
+    assets = json.loads((codebuild.folder / "paytrain-dev.assets.json").read_text())
+    build = codebuild.properties("Custom::CDKContainerImageBuild")
+
+    # when
+    source = flat(build["sourceS3Url"])
+    (context,) = [
+        codebuild.folder / file["source"]["path"]
+        for key, file in assets["files"].items()
+        if key in json.dumps(build["sourceS3Url"])
+    ]
+    files = {str(file.relative_to(context)) for file in context.rglob("*") if file.is_file()}
+    groups = codebuild.resources("AWS::Logs::LogGroup").values()
+
+    # then it is built without Docker on this machine, and without attestations, which Lambda refuses
+    assert not assets.get("dockerImages")
+    assert source.endswith("/<asset>.zip")
+    assert {"lambda_src/worker/Dockerfile", "layers/paytrain/python/paytrain/job.py"} <= files
+    assert all(file.startswith(("lambda_src/worker/", "layers/paytrain/")) for file in files)
+    assert "--file lambda_src/worker/Dockerfile" in build["buildCommand"]
+    assert "--provenance=false" in build["buildCommand"]
+    assert {group["Properties"]["RetentionInDays"] for group in groups} == {30}
+
+
+def test_another_source_is_another_version_although_codebuild_names_the_image_later(
+    synthesise_with: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a worker of one file
+    monkeypatch.setattr("stacks.codebuild.ROOT", tmp_path)
+    (tmp_path / ".dockerignore").write_text("")
+    source = tmp_path / "handler.py"
+
+    # when it is changed and changed back
+    versions = []
+    for content in ("one", "two", "one"):
+        source.write_text(content)
+        stack = synthesise_with(image_build="codebuild", cache_mode="none", worker_memory_sizes=[1769])
+        versions += [name for name in stack.resources("AWS::Lambda::Version") if name.startswith("Workers")]
+
+    # then
+    assert versions[0] != versions[1]
+    assert versions[0] == versions[2]
 
 
 def test_the_twin_runs_everything_from_zips_with_its_own_interpreter(twin: Synthesised) -> None:

@@ -2,16 +2,20 @@
 
 import pytest
 
-from tests.infrastructure.conftest import Synthesiser
+from tests.infrastructure.conftest import KEY, Synthesiser
 from tests.infrastructure.templates import Synthesised
 
 ARTIFACTS = "<StorageArtifacts.Arn>"
 EXCHANGE = "<StorageExchange.Arn>"
 RUNS = "<StorageRuns.Arn>"
+TABLE_OF_RUNS = "arn:<AWS::Partition>:dynamodb:<AWS::Region>:<AWS::AccountId>:table/<StorageRuns>"
+"""How Step Functions' own integration names it."""
+PROFILE = f"{ARTIFACTS}/profile/service_profile.json"
 PIECES = "<StorageExchangeTable.Arn>"
 ASSETS = "arn:<AWS::Partition>:s3:::cdk-hnb659fds-assets-<AWS::AccountId>-<AWS::Region>"
 EXAMPLES = {f"{ASSETS}/<asset>.keras", f"{ASSETS}/<asset>.npz"}
 DATA = "arn:<AWS::Partition>:s3:::my-data"
+SECRET_DATA = "arn:<AWS::Partition>:s3:::secret-data"
 OUTSIDE = {"<Workersworker1769.Arn>:*", "<Workersworker3008.Arn>:*"}
 INSIDE = {"<Workersworker1769vpc.Arn>:*", "<Workersworker3008vpc.Arn>:*"}
 
@@ -33,31 +37,38 @@ WORKER = {
     "dynamodb:PutItem": {RUNS, PIECES},
     "dynamodb:BatchGetItem": {PIECES},
     "dynamodb:Query": {RUNS},
-    "s3:GetObject": {f"{ARTIFACTS}/*", f"{EXCHANGE}/*", f"{DATA}/*", *EXAMPLES},
-    "s3:PutObject": {f"{ARTIFACTS}/runs/*", f"{ARTIFACTS}/checkpoints/*", f"{EXCHANGE}/*"},
+    "s3:GetObject": {f"{ARTIFACTS}/*", f"{EXCHANGE}/*", f"{DATA}/*", f"{SECRET_DATA}/*", *EXAMPLES},
+    "s3:PutObject": {f"{ARTIFACTS}/runs/*", f"{ARTIFACTS}/checkpoints/*", PROFILE, f"{EXCHANGE}/*"},
+    "s3:AbortMultipartUpload": {f"{ARTIFACTS}/checkpoints/*"},
     "s3:DeleteObject": {f"{EXCHANGE}/*"},
-    "s3:ListBucket": {ARTIFACTS, EXCHANGE, DATA},
+    "s3:ListBucket": {ARTIFACTS, EXCHANGE, DATA, SECRET_DATA},
+    "kms:Decrypt": {KEY},
 }
 FUNCTIONS = {
     "Functionsresolverole": {
         **TRACES,
         "dynamodb:PutItem": {RUNS},
         "s3:PutObject": {f"{ARTIFACTS}/runs/*"},
+        "s3:GetObject": {f"{ARTIFACTS}/*", f"{DATA}/*", f"{SECRET_DATA}/*"},
+        "s3:ListBucket": {ARTIFACTS, DATA, SECRET_DATA},
+        "kms:Decrypt": {KEY},
         "lambda:GetAccountSettings": {"*"},
     },
     "Functionsplanrole": {
         **TRACES,
-        "dynamodb:PutItem": {RUNS},
-        "s3:GetObject": {f"{ARTIFACTS}/runs/*"},
+        **{f"dynamodb:{action}": {RUNS} for action in ("GetItem", "PutItem", "Query")},
+        "s3:GetObject": {f"{ARTIFACTS}/runs/*", PROFILE},
         "s3:PutObject": {f"{ARTIFACTS}/runs/*"},
+        "s3:ListBucket": {ARTIFACTS},
     },
     "Functionscloselaprole": {
         **TRACES,
         **{f"dynamodb:{action}": {RUNS} for action in ("GetItem", "PutItem", "Query")},
         "s3:GetObject": {f"{ARTIFACTS}/runs/*"},
+        "s3:DeleteObject": {f"{ARTIFACTS}/checkpoints/*"},
         "s3:ListBucket": {ARTIFACTS},
     },
-    "Functionsexplainrole": {**TRACES, "dynamodb:GetItem": {RUNS}},
+    "Functionsexplainrole": {**TRACES, **{f"dynamodb:{action}": {RUNS} for action in ("GetItem", "PutItem")}},
     "Functionsstoprunrole": {
         **TRACES,
         "dynamodb:GetItem": {RUNS},
@@ -72,7 +83,7 @@ FUNCTIONS = {
 
 @pytest.fixture(scope="module")
 def with_data_bucket(synthesise_with: Synthesiser) -> Synthesised:
-    return synthesise_with(data_buckets="my-data")
+    return synthesise_with(data_buckets=f"my-data,secret-data={KEY}")
 
 
 @pytest.mark.parametrize("role", FUNCTIONS)
@@ -102,19 +113,30 @@ def test_no_role_has_a_managed_policy(with_data_bucket: Synthesised) -> None:
     assert not [role for role in roles if "ManagedPolicyArns" in role["Properties"]]
 
 
-def test_the_state_machine_invokes_any_version_of_its_functions_and_runs_its_map(aws: Synthesised) -> None:
-    # given
+def test_the_state_machine_may_do_what_the_table_says(aws: Synthesised) -> None:
+    # given a role that the emulator does not hold the state machine to
     allowed = aws.allowed("WorkflowStateMachineRole")
-
-    # when
-    invoked = allowed["lambda:InvokeFunction"]
-
-    # then
     zips = {f"<Functions{name}.Arn>:*" for name in ("resolve", "plan", "closelap", "explain")}
-    assert {resource for resource in invoked if resource.endswith(":*")} == {*zips, *OUTSIDE, *INSIDE}
-    assert allowed["states:StartExecution"] == {"<WorkflowStateMachine>"}
-    assert {"states:DescribeExecution", "states:StopExecution"} <= allowed.keys()
-    assert [action for action in allowed if action.startswith("dynamodb:")] == ["dynamodb:PutItem"]
+    own_versions = {f"<Functions{name}CurrentVersion>" for name in ("resolve", "plan", "closelap", "explain")}
+    machine = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:<WorkflowStateMachine>[6]"
+
+    # when, then
+    assert allowed == {
+        "lambda:InvokeFunction": {*zips, *own_versions, *OUTSIDE, *INSIDE},
+        "dynamodb:PutItem": {TABLE_OF_RUNS},
+        "states:StartExecution": {"<WorkflowStateMachine>"},
+        "states:DescribeExecution": {f"{machine}:*"},
+        "states:StopExecution": {f"{machine}:*"},
+        "states:RedriveExecution": {f"{machine}/ranks:*"},
+        **{f"logs:{verb}LogDelivery": {"*"} for verb in ("Create", "Delete", "Get", "Update")},
+        "logs:ListLogDeliveries": {"*"},
+        "logs:PutResourcePolicy": {"*"},
+        "logs:DescribeResourcePolicies": {"*"},
+        "logs:DescribeLogGroups": {"*"},
+        **TRACES,
+        "xray:GetSamplingRules": {"*"},
+        "xray:GetSamplingTargets": {"*"},
+    }
 
 
 def test_whoever_polls_a_bucket_may_list_it(aws: Synthesised) -> None:
@@ -127,3 +149,13 @@ def test_whoever_polls_a_bucket_may_list_it(aws: Synthesised) -> None:
         polled = {resource.removesuffix("/*") for resource in allowed["s3:GetObject"] if resource.startswith("<")}
         assert polled == {ARTIFACTS, EXCHANGE}
         assert polled <= allowed["s3:ListBucket"]
+
+
+def test_workers_in_the_zone_may_open_sessions_with_the_directory_bucket(with_express: Synthesised) -> None:
+    # given the role of the workers that exchange through it, and of those that do not
+    inside, outside = with_express.allowed("WorkersRoleinside"), with_express.allowed("WorkersRoleoutside")
+
+    # when, then
+    assert inside["s3express:CreateSession"] == {"<StorageExpress.Arn>"}
+    assert {action for action in (*inside, *outside) if action.startswith("s3express:")} == {"s3express:CreateSession"}
+    assert "s3express:CreateSession" not in outside

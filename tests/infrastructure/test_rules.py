@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
 
-from tests.infrastructure.conftest import Synthesiser
+from tests.infrastructure.conftest import KEY, Synthesiser
 from tests.infrastructure.templates import CONTEXT, Synthesised, flat, synthesise
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:name:1"
@@ -20,8 +21,15 @@ REDUNDANT_DEPENDS_ON = "W3005"
 
 @pytest.mark.parametrize(
     "context",
-    [{}, {"cache_mode": "none"}, {"removal_policy": "destroy", "data_buckets": "my-data", "architecture": "arm64"}],
-    ids=["default", "no cache", "destroy"],
+    [
+        {},
+        {"cache_mode": "none"},
+        {"cache_mode": "per_execution"},
+        {"removal_policy": "destroy", "data_buckets": f"my-data={KEY}", "architecture": "arm64"},
+        {"image_build": "codebuild", "notify_email": "me@example.com"},
+        {"availability_zone_id": "use1-az4"},
+    ],
+    ids=["default", "no cache", "own caches", "destroy", "codebuild and e-mail", "S3 Express"],
 )
 def test_cdk_nag_finds_nothing_that_is_not_explained(context: dict[str, Any], tmp_path: Path) -> None:
     # given
@@ -49,7 +57,9 @@ def test_cdk_nag_would_find_something(tmp_path: Path) -> None:
         app.synth()
 
 
-@pytest.mark.parametrize("form", ["aws", "twin", "without_cache", "with_everything"])
+@pytest.mark.parametrize(
+    "form", ["aws", "twin", "without_cache", "own_caches", "with_express", "codebuild", "notifying", "with_everything"]
+)
 def test_cfn_lint_accepts_the_template_and_the_state_machine(form: str, request: pytest.FixtureRequest) -> None:
     # given the template with the definition as one string, which cfn-lint can read
     stack: Synthesised = request.getfixturevalue(form)
@@ -76,6 +86,34 @@ def test_cfn_lint_reads_the_state_machine(aws: Synthesised) -> None:
 
     # when, then
     assert any("Tusk" in str(match) for match in lint(json.dumps(template)))
+
+
+def test_a_validator_of_the_states_language_accepts_every_definition(
+    aws: Synthesised,
+    twin: Synthesised,
+    without_cache: Synthesised,
+    own_caches: Synthesised,
+    notifying: Synthesised,
+    tmp_path: Path,
+) -> None:
+    # given the definitions of every kind of deployment, and one that says where it goes on in a wrong way
+    command = ["asl-validator"]
+    stacks = {"aws": aws, "twin": twin, "without": without_cache, "own": own_caches, "notifying": notifying}
+    for name, stack in stacks.items():
+        file = tmp_path / f"{name}.json"
+        file.write_text(_with_arns(json.dumps(stack.definition())))
+        command += ["--json-path", str(file)]
+    broken = json.loads(_with_arns(json.dumps(aws.definition())))
+    broken["States"]["Plan"]["Next"] = "Nowhere"
+    (tmp_path / "broken.json").write_text(json.dumps(broken))
+
+    # when
+    accepted = subprocess.run(command, capture_output=True, text=True)
+    refused = subprocess.run(["asl-validator", "--json-path", str(tmp_path / "broken.json")], capture_output=True)
+
+    # then
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert refused.returncode == 1
 
 
 def test_synthesising_again_changes_nothing(aws: Synthesised, synthesise_with: Synthesiser) -> None:

@@ -4,13 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paytrain.job import Job
 from stacks.settings import Settings, SettingsError, read_settings
+from tests.infrastructure.conftest import KEY
 from tests.infrastructure.templates import CONTEXT, ROOT
+
+A_BUCKET = 'it must be a string like "my-data" or "my-data=arn:aws:kms:us-east-1:123456789012:key/abcd1234"'
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,13 @@ from tests.infrastructure.templates import CONTEXT, ROOT
         ("worker_memory_sizes", "[1769]", [1769]),
         ("data_buckets", "my-data,other", ["my-data", "other"]),
         ("data_buckets", "", []),
+        ("data_buckets", f"my-data,other={KEY}", ["my-data", f"other={KEY}"]),
+        ("data_buckets", f'["my-data", "other={KEY}"]', ["my-data", f"other={KEY}"]),
+        ("data_buckets", f'{{"my-data": null, "other": "{KEY}"}}', ["my-data", f"other={KEY}"]),
+        ("notify_email", "me@example.com", "me@example.com"),
+        ("notify_email", "null", None),
+        ("max_workers", "16", 16),
+        ("image_build", "codebuild", "codebuild"),
         ("learning_rate", "1e-3", 0.001),
         ("learning_rate", "null", None),
         ("learning_rate", '{"class_name": "CosineDecay"}', {"class_name": "CosineDecay"}),
@@ -52,8 +63,8 @@ def test_objects_can_be_given_as_json() -> None:
 @pytest.mark.parametrize(
     ("context", "sentence"),
     [
-        ({"workers": "1001"}, "workers = 1001 is not allowed: it must be a whole number from 1 to 1000."),
-        ({"workers": "many"}, 'workers = "many" is not allowed: it must be a whole number from 1 to 1000.'),
+        ({"workers": "1001"}, 'workers = 1001 is not allowed: it must be a whole number from 1 to 1000 or "auto".'),
+        ({"workers": "many"}, 'workers = "many" is not allowed: it must be a whole number from 1 to 1000 or "auto".'),
         ({"shuffle": "no"}, 'shuffle = "no" is not allowed: it must be true or false.'),
         ({"stage": "Prod"}, 'stage = "Prod" is not allowed: it must be a string like "dev" or "prod".'),
         ({"packaging": "docker"}, 'packaging = "docker" is not allowed: it must be "image" or "zip".'),
@@ -69,15 +80,60 @@ def test_objects_can_be_given_as_json() -> None:
             {"worker_timeout_seconds": "901"},
             "worker_timeout_seconds = 901 is not allowed: it must be a whole number from 10 to 900.",
         ),
-        ({"data_buckets": "My_Data"}, 'data_buckets.0 = "My_Data" is not allowed: it must be a string like "my-data".'),
+        (
+            {"worker_memory_sizes": "100"},
+            "worker_memory_sizes.0 = 100 is not allowed: it must be a whole number from 128 to 10240.",
+        ),
+        (
+            {"memory_mb": "100"},
+            'memory_mb = 100 is not allowed: it must be a whole number from 128 to 10240 or "auto".',
+        ),
+        ({"tmp_mb": "10241"}, "tmp_mb = 10241 is not allowed: it must be a whole number from 512 to 10240."),
+        ({"data_buckets": "My_Data"}, f'data_buckets.0 = "My_Data" is not allowed: {A_BUCKET}.'),
+        ({"data_buckets": "my-data=alias/key"}, f'data_buckets.0 = "my-data=alias/key" is not allowed: {A_BUCKET}.'),
+        ({"data_buckets": '{"my-data": 3}'}, f'data_buckets.0 = "my-data=3" is not allowed: {A_BUCKET}.'),
+        (
+            {"data_buckets": f"my-data,my-data={KEY}"},
+            "data_buckets is not allowed to name my-data twice: give each bucket once.",
+        ),
+        ({"image_build": "kaniko"}, 'image_build = "kaniko" is not allowed: it must be "docker" or "codebuild".'),
+        (
+            {"architecture": "riscv"},
+            'architecture = "riscv" is not allowed: it must be "x86_64", "arm64" or "auto".',
+        ),
+        (
+            {"notify_email": "me"},
+            'notify_email = "me" is not allowed: it must be a string like "me@example.com" or null.',
+        ),
+        ({"max_workers": "1001"}, "max_workers = 1001 is not allowed: it must be a whole number from 1 to 1000."),
+        ({"workers": "8", "max_workers": "4"}, "workers = 8 is not allowed: max_workers is 4."),
         ({"memory_mb": "2048"}, "memory_mb = 2048 is not allowed: worker_memory_sizes has 1769, 3008."),
         (
             {"removal_policy": "destroy", "packaging": "zip"},
             'removal_policy = "destroy" is not allowed with packaging = "zip": stop the twin instead.',
         ),
         (
+            {"channel": "s3express"},
+            'channel = "s3express" is not allowed: availability_zone_id must say where its bucket is.',
+        ),
+        (
+            {"availability_zone_id": "us-east-1a"},
+            'availability_zone_id = "us-east-1a" is not allowed: it must be a string like "use1-az4" or "euw1-az1" or '
+            "null.",
+        ),
+        (
+            {"availability_zone_id": "use1-az4", "packaging": "zip"},
+            'availability_zone_id = "use1-az4" is not allowed with packaging = "zip": the laptop twin has no '
+            "directory buckets.",
+        ),
+        (
             {"channel": "memcached", "cache_mode": "none"},
             'channel = "memcached" is not allowed: cache_mode = "none" has no cache; choose another of the two.',
+        ),
+        (
+            {"stage": "a--b", "cache_mode": "per_execution"},
+            'stage = "a--b" is not allowed with cache_mode = "per_execution": clusters are named after it, and their '
+            "names have no hyphens in a row.",
         ),
     ],
 )
@@ -88,11 +144,20 @@ def test_a_refusal_names_key_value_and_what_is_allowed(context: dict[str, str], 
     assert str(refusal.value) == sentence
 
 
+def test_runs_may_ask_for_memcached_where_each_has_its_own_cache() -> None:
+    settings = read_settings({"channel": "memcached", "cache_mode": "per_execution"})
+
+    assert settings.has_cache
+
+
 @pytest.mark.parametrize(
     ("key", "value", "some_of_the_allowed"),
     [
         ("log_retention_days", "31", "30, 60, 90"),
+        ("cache_mode", "sometimes", '"provisioned", "per_execution" or "none"'),
         ("cache_node_type", "cache.z9.huge", "cache.t4g.micro, cache.t4g.small"),
+        # Its price is known, its network is not: it could be billed, but not planned with.
+        ("cache_node_type", "cache.r7g.xlarge", "cache.r7g.large"),
         ("worker", "4", "worker_timeout_seconds, workers."),
     ],
 )
@@ -122,6 +187,26 @@ def test_the_app_refuses_in_one_line_and_without_a_traceback() -> None:
     # then
     assert done.returncode == 1
     assert "wrokers is not a key of a deployment: allowed are " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("worker_timeout_seconds=901", "worker_timeout_seconds = 901 is not allowed: it must be"),
+        ("channel=memcached", 'cache_mode = "none" has no cache'),
+    ],
+)
+def test_cdk_synth_itself_ends_with_the_sentence(given: str, sentence: str, tmp_path: Path) -> None:
+    # given the command line as users have it in an activated venv
+    cdk = ["cdk", "synth", "--quiet", "--no-notices", "--output", str(tmp_path), "-c", "cache_mode=none", "-c", given]
+
+    # when
+    done = subprocess.run(cdk, cwd=ROOT, capture_output=True, text=True)
+
+    # then
+    assert done.returncode != 0
+    assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,10 +1,10 @@
 """The state machine: what is invoked, what is retried, and that every error finds its way out."""
 
-import json
 from typing import Any
 
 import pytest
 
+from tests.infrastructure.conftest import Synthesiser
 from tests.infrastructure.templates import Synthesised, flat, states
 
 NOT_STARTED = {
@@ -60,16 +60,15 @@ def test_worker_states_invoke_the_function_that_the_run_names(all_states: dict[s
     assert name == ("$.function" if state == "Train" else "$.single_function")
 
 
-@pytest.mark.parametrize("state", WORKER_STATES)
-def test_a_worker_is_retried_only_when_it_has_not_started(all_states: dict[str, Any], state: str) -> None:
-    retries = all_states[state]["Retry"]
+def test_a_rank_is_retried_only_when_it_has_not_started(all_states: dict[str, Any]) -> None:
+    retries = all_states["Train"]["Retry"]
 
     assert {error for retry in retries for error in retry["ErrorEquals"]} == NOT_STARTED
     assert all(retry["JitterStrategy"] == "FULL" for retry in retries)
 
 
-@pytest.mark.parametrize("state", ZIP_STATES)
-def test_a_zip_function_is_retried_on_errors_of_the_service_too(all_states: dict[str, Any], state: str) -> None:
+@pytest.mark.parametrize("state", [*ZIP_STATES, "Prepare", "Finish", "Salvage"])
+def test_what_may_run_twice_is_retried_on_errors_of_the_service_too(all_states: dict[str, Any], state: str) -> None:
     errors = {error for retry in all_states[state]["Retry"] for error in retry["ErrorEquals"]}
 
     assert errors >= {*NOT_STARTED, "Lambda.ServiceException", "Lambda.SdkClientException"}
@@ -103,7 +102,8 @@ def test_an_explained_error_saves_the_model_and_fails_with_its_cause(all_states:
     assert all_states["Salvage"]["Catch"][0]["Next"] == "Failed"
     assert (all_states["Failed"]["ErrorPath"], all_states["Failed"]["CausePath"]) == ("$.error", "$.cause")
     assert all_states["Explain"]["Catch"][0]["Next"] == "Unexplained"
-    assert all_states["Unexplained"]["Cause"].endswith(".")
+    assert all_states["Unexplained"]["Parameters"]["cause"].endswith(".")
+    assert all_states["Unexplained"]["Next"] == "Failed"
 
 
 def test_the_gang_is_a_distributed_map_that_its_children_cannot_fail(definition: dict[str, Any]) -> None:
@@ -121,6 +121,7 @@ def test_the_gang_is_a_distributed_map_that_its_children_cannot_fail(definition:
         "lap.$": "$.lap",
         "attempt.$": "$.attempt",
         "function.$": "$.function",
+        "expires_at.$": "$.expires_at",
         "rank.$": "$$.Map.Item.Value",
     }
 
@@ -144,23 +145,22 @@ def test_a_rank_that_dies_is_recorded_once_and_its_peers_are_told(all_states: di
     assert mark["End"]
 
 
-def test_payloads_stay_small_at_a_thousand_ranks(all_states: dict[str, Any]) -> None:
-    # given the state's input at its largest, and what one rank returns
-    arn = "arn:aws:lambda:us-gov-west-1:123456789012:function:" + 64 * "f" + ":12345"
-    largest = {
-        "run_id": 80 * "r",
-        "single_function": arn,
-        "function": arn,
-        "ranks": list(range(1000)),
-        "lap": 99_999,
-        "attempt": 99,
-        "next": "continue",
-    }
-    last = [state for state in (all_states["Train"], all_states["MarkAborted"]) if state["End"]]
+@pytest.mark.parametrize("state", ["RecordFailure", "MarkAborted"])
+def test_records_of_step_functions_expire_like_those_of_functions(all_states: dict[str, Any], state: str) -> None:
+    # given DynamoDB's time to live, which heeds numbers only
+    assert all_states[state]["Parameters"]["Item"]["expires_at"] == {"N.$": "$.expires_at"}
 
-    # when, then
-    assert len(json.dumps(largest)) < 10_000
-    assert [state["ResultSelector"] for state in last] == [{"status.$": "$.StatusCode"}, {"status": "failed"}]
+
+def test_no_more_ranks_run_at_once_than_a_run_may_have(synthesise_with: Synthesiser) -> None:
+    # given
+    stack = synthesise_with(max_workers=16, cache_mode="none")
+
+    # when
+    resolve = stack.properties("AWS::Lambda::Function", "Functionsresolve")
+
+    # then Resolve refuses what the map could not run at once
+    assert stack.definition()["States"]["Lap"]["MaxConcurrency"] == 16
+    assert resolve["Environment"]["Variables"]["MAX_WORKERS"] == "16"
 
 
 def test_a_lap_costs_few_events_of_the_history(definition: dict[str, Any]) -> None:

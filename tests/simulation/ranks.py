@@ -1,6 +1,7 @@
 """What the ranks of a simulated run contribute, and what must come out."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,14 @@ from numpy.typing import NDArray
 
 from paytrain.exchange.frame import Tally
 from paytrain.exchange.operations import Steps
+from paytrain.exchange.patterns.hierarchical import hierarchical
 from paytrain.exchange.patterns.member import Member
 from paytrain.exchange.segments import even_slices
+from paytrain.exchange.wires import WIRES
+from paytrain.exchange.wires.base import Wire
+from paytrain.exchange.wires.residuals import residuals_of
+
+Contribution = tuple[NDArray[Any], Tally]
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,8 @@ class Inputs:
 
     Attributes
     ----------
+    wire_name
+        None for an exact wire, chosen by the seed.
     last_round
         The round in which some ranks vote for a stop, so that all must end after it.
     """
@@ -27,39 +36,50 @@ class Inputs:
     world_size: int
     elements: int
     seed: int
+    wire_name: str | None = None
+    _made: dict[tuple[int, int], Contribution] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def last_round(self) -> int:
         return self.seed % 3
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype("<f8" if self.seed % 4 == 3 else "<f4")
+    def wire(self) -> Wire:
+        return WIRES[self.wire_name or ("float64" if self.seed % 4 == 3 else "float32")]
 
-    @functools.cache  # noqa: B019 - they are few and small
-    def of(self, rank: int, round_: int) -> tuple[NDArray[Any], Tally]:
+    def of(self, rank: int, round_: int) -> Contribution:
         """Values of very different sizes, so that every order of adding them gives other bits."""
+        if (rank, round_) not in self._made:
+            self._made[rank, round_] = self._contribution(rank, round_)
+        return self._made[rank, round_]
+
+    def _contribution(self, rank: int, round_: int) -> Contribution:
         random = np.random.default_rng((self.seed, rank, round_))
         scale = 10.0 ** random.integers(-4, 5, self.elements)
-        values = (random.standard_normal(self.elements) * scale).astype(self.dtype)
+        values = (random.standard_normal(self.elements) * scale).astype(self.wire.dtype)
         values.flags.writeable = False
         votes = int(random.integers(0, 8)) if round_ == self.last_round else 0
         if round_ == self.last_round and rank == self.seed % self.world_size:
             votes |= 8
         return values, Tally(int(random.integers(0, 65)), votes, random.standard_normal(2) * 1e6)
 
-    @functools.cache  # noqa: B019 - they are few and small
-    def results(self) -> list["Result"]:
-        """Of every round: the sum in rank order, taken in the plainest way."""
-        return [self._result(round_) for round_ in range(self.last_round + 1)]
+    def results(self, pattern: Callable[[Member], Steps]) -> list["Result"]:
+        """Of every round: the sum in the pattern's order, taken in the plainest way."""
+        return [self._result(round_, pattern) for round_ in range(self.last_round + 1)]
 
-    def _result(self, round_: int) -> "Result":
-        total, tally = self.of(0, round_)
-        for rank in range(1, self.world_size):
-            values, beside = self.of(rank, round_)
-            total = total + values
-            tally = Tally(tally.samples + beside.samples, tally.votes | beside.votes, tally.metrics + beside.metrics)
-        return Result.of(total, tally)
+    def _result(self, round_: int, pattern: Callable[[Member], Steps]) -> "Result":
+        contributions = [self.of(rank, round_) for rank in range(self.world_size)]
+        if pattern is hierarchical:
+            groups = even_slices(self.world_size, math.isqrt(self.world_size))
+            contributions = [functools.reduce(plus, contributions[group]) for group in groups]
+        return Result.of(*functools.reduce(plus, contributions))
+
+
+def plus(one: Contribution, other: Contribution) -> Contribution:
+    """Both together."""
+    (values, tally), (others, beside) = one, other
+    votes = tally.votes | beside.votes
+    return values + others, Tally(tally.samples + beside.samples, votes, tally.metrics + beside.metrics)
 
 
 @dataclass(frozen=True)
@@ -106,6 +126,9 @@ class Rank:
     failure: BaseException | None = None
     is_dead: bool = False
 
+    def __post_init__(self) -> None:
+        self._residuals = residuals_of(self.setup.inputs.wire.name)
+
     @property
     def round(self) -> int:
         return len(self.results)
@@ -134,6 +157,9 @@ class Rank:
                 values[part],
                 self._out[part],
                 tally,
+                self.setup.inputs.wire,
+                segment,
+                self._residuals,
             )
             for segment, part in enumerate(even_slices(values.size, self.setup.segments))
         ]

@@ -57,8 +57,17 @@ def is_taken_for_another(scheduler: Scheduler, rank: Rank, key: str) -> None:
 
 def is_put_twice(scheduler: Scheduler, rank: Rank, key: str) -> None:
     """A second invocation stores other numbers and another vote under the same key."""
-    values = np.ones(rank.setup.inputs.elements, rank.setup.inputs.dtype)
-    other = encode(values, Tally(1, 4, np.ones(2)), name=f"{key}#0", rank=rank.number, round_=int(key.split("/")[0]))
+    wire = rank.setup.inputs.wire
+    values = np.ones(rank.setup.inputs.elements, wire.dtype)
+    other = encode(
+        wire.encode(values, np.zeros(values.size, np.float32) if wire.has_residual else None),
+        Tally(1, 4, np.ones(2)),
+        wire=wire,
+        elements=values.size,
+        name=f"{key}#0",
+        rank=rank.number,
+        round_=int(key.split("/")[0]),
+    )
     scheduler.store.put(key, [other])
 
 
@@ -109,7 +118,7 @@ def test_a_fault_never_makes_a_wrong_sum(fault: Fault, fates: set[str], pattern:
                     ranks = with_fault(fault, Setup(inputs, pattern, segments), schedule=seed).ranks
                     # Then whatever round a rank has finished, it has finished with the right sum and all votes
                     for rank in ranks:
-                        assert rank.results == inputs.results()[: len(rank.results)], rank.setup
+                        assert rank.results == inputs.results(pattern)[: len(rank.results)], rank.setup
                     seen.update(fate_of(rank) for rank in ranks if not rank.is_dead)
     # And no rank met another fate than the fault explains, while each of these was met
     assert set(seen) == fates

@@ -8,7 +8,6 @@ import pytest
 from paytrain.exchange.operations import Prefetch, Steps
 from paytrain.exchange.patterns import PATTERNS
 from paytrain.exchange.patterns.member import Member
-from paytrain.exchange.reduce import RankOrderSum
 from tests.simulation.ranks import Inputs, Rank, Setup
 from tests.simulation.scheduler import Scheduler
 
@@ -33,7 +32,7 @@ def test_every_schedule_ends_with_the_sum_in_rank_order(pattern: Callable[[Membe
                 # When nothing can complete any more
                 ranks = Scheduler(setup, schedule=0).run().ranks
                 # Then all have ended after the round that was voted to be the last, with all rounds' right results
-                assert [rank.results for rank in ranks] == [inputs.results()] * world_size, setup
+                assert [rank.results for rank in ranks] == [inputs.results(pattern)] * world_size, setup
                 assert all(rank.has_ended for rank in ranks)
 
 
@@ -57,14 +56,13 @@ def test_schedules_differ() -> None:
 
 def own_first(member: Member) -> Steps:
     """All-gather that begins its sum with its own contribution."""
-    size = member.values.size
-    yield member.put(0, [member.values], member.tally)
-    pieces = Prefetch(member.get(0, peer, size) for peer in member.peers)
-    total = RankOrderSum(member.out)
-    total.add(member.values, member.tally)
+    everything = slice(0, member.elements)
+    yield member.put(0, [everything])
+    pieces = Prefetch((member.get(0, peer, member.elements) for peer in member.peers), member.window)
+    total = member.sum_of(everything)
+    total.add_own()
     for _ in member.peers:
-        frame = member.read(*(yield from pieces.next()), size)
-        total.add(frame.values, frame.tally)
+        total.add(*(yield from pieces.next()))
     return total.tally
 
 
@@ -79,7 +77,7 @@ def test_a_broken_pattern_is_found(broken: Callable[[Member], Steps]) -> None:
     # Given a pattern that is subtly wrong, when it runs under a few schedules
     runs = [Scheduler(Setup(Inputs(4, 10, seed), broken, 1), schedule=0).run() for seed in range(5)]
     # Then some results are not those expected
-    assert any(rank.results != rank.setup.inputs.results() for run in runs for rank in run.ranks)
+    assert any(rank.results != rank.setup.inputs.results(PATTERNS["all_gather"]) for run in runs for rank in run.ranks)
 
 
 class Hasty(Scheduler):

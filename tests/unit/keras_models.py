@@ -68,4 +68,4 @@ def noisy(dtype: str) -> keras.Model:
 
 def trainer(model: keras.Model, dtype: str, x: NDArray[Any], y: NDArray[Any]) -> Trainer:
     """A trainer with an exact wire."""
-    return Trainer(model, dtype, x[:1], y[:1])
+    return Trainer(model, dtype, {"x": x[:1], "y": y[:1]})

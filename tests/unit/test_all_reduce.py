@@ -1,5 +1,7 @@
 """One call sums a vector over all ranks: real drivers, a rank a thread, over a channel in memory."""
 
+import functools
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,6 +17,7 @@ from paytrain.exchange.all_reduce import AllReduce
 from paytrain.exchange.driver import Driver, Patience
 from paytrain.exchange.frame import Tally
 from paytrain.exchange.patterns import PATTERNS
+from paytrain.exchange.segments import even_slices
 from tests.memory_channel import MemoryChannel, finish_deletions
 
 ROUNDS = 3
@@ -31,12 +34,16 @@ def contribution(rank: int, round_: int, elements: int) -> tuple[NDArray[Any], T
     return values, Tally(rank + 1, 1 << rank if round_ == rank else 0, random.standard_normal(2))
 
 
+def plus(one: tuple[NDArray[Any], Tally], other: tuple[NDArray[Any], Tally]) -> tuple[NDArray[Any], Tally]:
+    return one[0] + other[0], one[1].plus(other[1])
+
+
 def rank_of(
     channel: MemoryChannel, pattern: str, world_size: int, elements: int, segments: int, rank: int
 ) -> list[tuple[bytes, bytes, int, int]]:
     """All rounds of a rank."""
     results = []
-    with closing(Driver(channel)) as driver:
+    with closing(Driver(channel, puts_at_once=4, gets_at_once=4)) as driver:
         exchange = AllReduce(driver, pattern=pattern, segments=segments, prefix="run", rank=rank, world_size=world_size)
         for round_ in range(ROUNDS):
             summed = exchange.sum(*contribution(rank, round_, elements), patience())
@@ -58,10 +65,11 @@ def test_all_ranks_get_the_sum_in_rank_order(pattern: str, segments: int, world_
     # Then all have the bits of the plainest sum in rank order
     expected = []
     for round_ in range(ROUNDS):
-        total, tally = contribution(0, round_, elements)
-        for peer in range(1, world_size):
-            values, beside = contribution(peer, round_, elements)
-            total, tally = total + values, tally.plus(beside)
+        contributions = [contribution(peer, round_, elements) for peer in range(world_size)]
+        if pattern == "hierarchical":
+            groups = even_slices(world_size, math.isqrt(world_size))
+            contributions = [functools.reduce(plus, contributions[group]) for group in groups]
+        total, tally = functools.reduce(plus, contributions)
         expected.append((total.tobytes(), tally.metrics.tobytes(), tally.samples, tally.votes))
     assert results == [expected] * world_size
     # And only the last round is left in the channel
@@ -86,7 +94,7 @@ def test_vectors_of_other_shapes_may_come_between() -> None:
     shapes = [np.ones(4, np.float32), thirds, np.zeros(0), np.full(4, 2, np.float32)]
 
     def run(rank: int) -> list[list[float]]:
-        with closing(Driver(channel)) as driver:
+        with closing(Driver(channel, puts_at_once=4, gets_at_once=4)) as driver:
             exchange = AllReduce(driver, pattern="all_gather", segments=2, prefix="run", rank=rank, world_size=2)
             return [exchange.sum(values, Tally(0, 0, np.zeros(0)), patience()).values.tolist() for values in shapes]
 
@@ -101,7 +109,7 @@ def test_a_peer_that_never_comes_is_named(pattern: str) -> None:
     channel = MemoryChannel()
 
     def run(rank: int) -> str:
-        with closing(Driver(channel)) as driver:
+        with closing(Driver(channel, puts_at_once=4, gets_at_once=4)) as driver:
             exchange = AllReduce(driver, pattern=pattern, segments=1, prefix="run", rank=rank, world_size=3)
             with pytest.raises(PeerLost) as lost:
                 exchange.sum(*contribution(rank, 0, 10), patience(peer_seconds=0.05))

@@ -1,7 +1,6 @@
 """Which samples a rank sees in a step: every sample once an epoch, whoever shares the work."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,13 +103,6 @@ def test_the_order_of_a_seed_never_changes() -> None:
     # Given that a run may go on under another version of this code or of NumPy
     rows = Batches(samples=10, batch_size=10, world_size=1, seed=1, shuffle=True).global_rows(0)
     assert rows.tolist() == [0, 2, 1, 3, 5, 7, 4, 6, 8, 9]
-
-
-@pytest.mark.parametrize(("step", "ends"), [(0, False), (1, False), (2, True), (3, False), (5, True)])
-def test_an_epoch_ends_with_its_short_step(step: int, ends: bool) -> None:
-    batches = Batches(samples=17, batch_size=4, world_size=2, seed=1, shuffle=True)
-    assert batches.steps_per_epoch == 3
-    assert batches.ends_epoch(step) is ends
 
 
 def test_generator_seeds_differ_in_every_argument() -> None:

@@ -27,18 +27,23 @@ ASKED = outcome("stopped", votes=Vote.ASKED | Vote.TIME)
 
 def decision(
     outcomes: list[Outcome | None],
-    newest: Checkpoint | None = SAVED,
+    saved: Checkpoint | None = SAVED,
     claimed: set[int] = ALL,
     attempt: int = ATTEMPT,
     max_attempts: int = 3,
 ) -> Decision:
     """Decide from the outcomes of ranks 0, 1, ...; None is a rank without one."""
     by_rank = {rank: o.model_copy(update={"rank": rank}) for rank, o in enumerate(outcomes) if o is not None}
-    return decide(plan(workers=WORKERS, max_attempts=max_attempts), by_rank, newest, claimed, LAP, attempt)
+    complete = {saved} if saved else set()
+    return decide(plan(workers=WORKERS, max_attempts=max_attempts), by_rank, complete, claimed, LAP, attempt)
+
+
+def given_up(checkpoint: Checkpoint, error: str, cause: str) -> Decision:
+    return Decision(next="give_up", checkpoint=checkpoint, error=error, cause=cause)
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "newest", "next_"),
+    ("outcomes", "saved", "next_"),
     [
         ([STOPPED, STOPPED, STOPPED], SAVED, "continue"),
         ([FINISHED, FINISHED, FINISHED], SAVED, "finished"),
@@ -64,20 +69,20 @@ def decision(
         ([STOPPED, STOPPED, STOPPED], SAVED.model_copy(update={"lap": LAP - 1}), "retry"),
     ],
 )
-def test_what_comes_next(outcomes: list[Outcome | None], newest: Checkpoint | None, next_: str) -> None:
-    assert decision(outcomes, newest).next == next_
+def test_what_comes_next(outcomes: list[Outcome | None], saved: Checkpoint | None, next_: str) -> None:
+    assert decision(outcomes, saved).next == next_
 
 
 def test_equal_outcomes_beat_whatever_else_is_known() -> None:
     # Given equal outcomes and a complete checkpoint, in the last attempt, and no claim to be seen
     last = SAVED.model_copy(update={"attempt": 2})
     # When the attempt is closed, then it counts
-    assert decision([STOPPED] * 3, last, claimed=set(), attempt=2) == Decision("continue")
-    assert decision([FINISHED] * 3, last, claimed=set(), attempt=2) == Decision("finished")
+    assert decision([STOPPED] * 3, last, claimed=set(), attempt=2) == Decision(next="continue", checkpoint=last)
+    assert decision([FINISHED] * 3, last, claimed=set(), attempt=2) == Decision(next="finished", checkpoint=last)
 
 
 def test_a_run_stopped_from_outside_says_so() -> None:
-    assert decision([ASKED] * 3) == Decision("give_up", "RunStopped", "The run was stopped from outside.")
+    assert decision([ASKED] * 3) == given_up(SAVED, "RunStopped", "The run was stopped from outside.")
 
 
 @pytest.mark.parametrize(("attempt", "max_attempts", "next_"), [(0, 1, "give_up"), (0, 2, "retry"), (1, 2, "give_up")])
@@ -86,7 +91,7 @@ def test_attempts_are_counted(attempt: int, max_attempts: int, next_: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "newest", "error", "reason"),
+    ("outcomes", "saved", "error", "reason"),
     [
         ([LEFT, FAILED, LEFT], BEFORE, "ResourceExhausted", "rank 1: No memory is left."),
         ([LEFT, LEFT, None], BEFORE, "PeerLost", "rank 0: Rank 2 has stored nothing."),
@@ -100,10 +105,10 @@ def test_attempts_are_counted(attempt: int, max_attempts: int, next_: str) -> No
     ],
 )
 def test_the_last_attempt_is_given_up_with_its_most_telling_cause(
-    outcomes: list[Outcome | None], newest: Checkpoint, error: str, reason: str
+    outcomes: list[Outcome | None], saved: Checkpoint, error: str, reason: str
 ) -> None:
     cause = f"Lap 4 has failed 3 times, the last time because: {reason}"
-    assert decision(outcomes, newest, attempt=2) == Decision("give_up", error, cause)
+    assert decision(outcomes, saved, attempt=2) == given_up(saved, error, cause)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +132,24 @@ def test_a_rank_that_failed_to_start_is_not_absent() -> None:
     assert decision([LEFT, FAILED, LEFT], BEFORE, claimed={0, 2}).next == "retry"
 
 
-def test_what_no_attempt_can_mend_is_given_up_at_once() -> None:
-    # Given a rank that found its data changed, on the first of three attempts
-    changed = outcome("failed", 0, 0, error="JobError", cause="s3://b/x.npz has changed during the run.")
+@pytest.mark.parametrize("error", ["JobError", "TrainingDiverged"])
+def test_what_no_attempt_can_mend_is_given_up_at_once(error: str) -> None:
+    # Given a rank that found its data changed or its loss infinite, on the first of three attempts
+    hopeless = outcome("failed", 0, 0, error=error, cause="s3://b/x.npz has changed during the run.")
     # When the attempt is closed
-    decided = decision([LEFT, changed, LEFT], BEFORE, attempt=0)
+    decided = decision([LEFT, hopeless, LEFT], BEFORE, attempt=0)
     # Then there is no second one, and the cause is the sentence
-    assert decided == Decision("give_up", "JobError", "s3://b/x.npz has changed during the run.")
+    assert decided == given_up(BEFORE, error, "s3://b/x.npz has changed during the run.")
+
+
+def test_equal_outcomes_count_beside_checkpoints_of_other_attempts_at_the_same_step() -> None:
+    # Given a complete checkpoint of this attempt, and others' at the same step, from before and after
+    others = {SAVED.model_copy(update={"attempt": 0}), SAVED.model_copy(update={"lap": LAP + 1, "attempt": 0})}
+    by_rank = {rank: STOPPED.model_copy(update={"rank": rank}) for rank in ALL}
+    # When the attempt is closed
+    decided = decide(plan(workers=WORKERS), by_rank, {SAVED, *others}, ALL, LAP, ATTEMPT)
+    # Then it counts, and the run goes on from its own
+    assert decided == Decision(next="continue", checkpoint=SAVED)
 
 
 def test_a_worker_for_which_lambda_had_no_room_makes_the_gang_incomplete() -> None:

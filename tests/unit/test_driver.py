@@ -15,6 +15,7 @@ from paytrain.exchange.operations import Get, Put, Steps, Wait
 from tests.memory_channel import MemoryChannel, finish_deletions
 
 WORD = Part(0, 0, 4)
+THREADS = 4
 LONG = 60.0
 """Seconds after which a test fails instead of waiting on."""
 
@@ -37,13 +38,13 @@ def channel() -> MemoryChannel:
 
 @pytest.fixture
 def driver(channel: MemoryChannel) -> Iterator[Driver]:
-    driver = Driver(channel)
+    driver = Driver(channel, puts_at_once=THREADS, gets_at_once=THREADS)
     yield driver
     driver.close()
 
 
 def put(key: str, content: bytes = b"word") -> Steps:
-    yield Wait((yield Put(key, [memoryview(content)])))
+    yield Wait((yield Put(key, [[content]])))
     return key
 
 
@@ -65,8 +66,8 @@ def test_an_operation_starts_when_it_is_asked_for_and_not_when_it_is_waited_for(
     def steps() -> Steps:
         second = yield Get("b", WORD, 0)
         first = yield Get("a", WORD, 0)
-        stored = yield Put("a", [memoryview(b"1111")])
-        yield Wait((yield Put("b", [memoryview(b"2222")])))
+        stored = yield Put("a", [[b"1111"]])
+        yield Wait((yield Put("b", [[b"2222"]])))
         answers = [(yield Wait(first)), (yield Wait(second)), (yield Wait(first))]
         return [*answers, (yield Wait(stored))]
 
@@ -81,7 +82,7 @@ def test_a_late_object_is_waited_for(channel: MemoryChannel, driver: Driver) -> 
     def appear(key: str) -> None:
         looks[key] += 1
         if looks[key] == 6:
-            channel.put(key, [b"late"])
+            channel.put(key, [[b"late"]])
 
     channel.before_get = appear
     # When it is asked for, then it is got
@@ -123,7 +124,7 @@ def test_every_object_has_the_whole_patience(
     def appear(key: str) -> None:
         looks[key] += 1
         if looks[key] == 3:
-            channel.put(key, [b"word"])
+            channel.put(key, [[b"word"]])
 
     def one_by_one() -> Steps:
         for index in range(50):
@@ -198,7 +199,7 @@ def test_an_error_of_the_channel_is_raised(
 
 def test_an_error_of_a_generator_is_raised(driver: Driver) -> None:
     def refuses() -> Steps:
-        yield Wait((yield Put("a", [memoryview(b"word")])))
+        yield Wait((yield Put("a", [[b"word"]])))
         raise FrameError("This is no frame.")
 
     with pytest.raises(FrameError, match="no frame"):
@@ -209,7 +210,7 @@ def test_a_round_is_forgotten_after_the_next_and_not_before(channel: MemoryChann
     # Given three rounds, in each of which nothing of the round before has been deleted yet
     def round_(number: int) -> Steps:
         for object_ in "ab":
-            yield Wait((yield Put(f"{number}/{object_}", [memoryview(b"word"), memoryview(b"s")])))
+            yield Wait((yield Put(f"{number}/{object_}", [[b"word"], [b"s"]])))
         assert number == 0 or {f"{number - 1}/a", f"{number - 1}/b"} <= channel.objects.keys()
 
     for number in range(3):
@@ -258,11 +259,11 @@ def test_more_waits_than_threads_do_not_block_each_other(channel: MemoryChannel,
 
     def link(index: int) -> Steps:
         got = (yield Wait((yield Get(str(index + 1), WORD, 0)))) if index + 1 < count else b"word"
-        yield Wait((yield Put(str(index), [memoryview(got)])))
+        yield Wait((yield Put(str(index), [[got]])))
         return index
 
     # When they run over a few threads, then all come to their ends
-    assert count > 10 * driver_module._THREADS_PER_DIRECTION
+    assert count > 10 * THREADS
     assert driver.run([link(index) for index in range(count)], patience()) == list(range(count))
 
 
@@ -289,7 +290,7 @@ def test_a_poll_that_is_due_in_nanoseconds_does_not_wait_for_ever(
     def appear_at_last(key: str) -> None:
         looks[key] += 1
         if looks[key] == 20:
-            channel.put(key, [b"word"])
+            channel.put(key, [[b"word"]])
 
     channel.before_get = appear_at_last
     results: list[list[object]] = []

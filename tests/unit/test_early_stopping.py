@@ -4,6 +4,7 @@ import inspect
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -44,9 +45,14 @@ def keras_stops_after(history: list[dict[str, float]], rule: EarlyStopping) -> i
 def test_stops_when_keras_stops(values: list[float], monitor: str, patience: int, min_delta: float) -> None:
     # Given a history and a rule
     rule = EarlyStopping(monitor=monitor, patience=patience, min_delta=min_delta)
+    is_larger_better = monitor.endswith("accuracy")
     history = [{monitor: value} for value in values]
     # When the rule is asked after every epoch
-    stops = [epochs for epochs in range(len(history) + 1) if should_stop(history[:epochs], rule)]
+    stops = [
+        epochs
+        for epochs in range(len(history) + 1)
+        if should_stop(history[:epochs], rule, is_larger_better=is_larger_better)
+    ]
     # Then it first stops where Keras does, and stays stopped
     first = keras_stops_after(history, rule)
     assert stops == ([] if first is None else list(range(first, len(history) + 1)))
@@ -60,7 +66,7 @@ def test_the_comparison_with_keras_sees_stops() -> None:
 
 
 def test_without_a_rule_nothing_stops() -> None:
-    assert not should_stop([{"loss": 1.0}] * 10, None)
+    assert not should_stop([{"loss": 1.0}] * 10, None, is_larger_better=False)
 
 
 def keras_metrics() -> list[keras.metrics.Metric]:
@@ -74,7 +80,40 @@ def keras_metrics() -> list[keras.metrics.Metric]:
     return [metric for metric in metrics if hasattr(metric, "_direction")]
 
 
+def reporting(*metrics: keras.metrics.Metric | str) -> keras.Model:
+    """A model that reports metrics, built by what they are given."""
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=list(metrics))
+    ones = np.ones((1, 3), "float32")
+    model.compute_metrics(ones, ones[:, :2], model(ones))
+    return model
+
+
 @pytest.mark.parametrize("metric", keras_metrics(), ids=lambda metric: metric.name)
-@pytest.mark.parametrize("form", ["{}", "val_{}", "{}_1"])
-def test_directions_are_those_of_keras(metric: keras.metrics.Metric, form: str) -> None:
-    assert larger_is_better(form.format(metric.name)) is (metric._direction == "up")
+def test_directions_are_those_of_keras(metric: keras.metrics.Metric) -> None:
+    # given a name that says nothing
+    is_up = metric._direction == "up"
+    compiled = SimpleNamespace(metrics=[metric], result=lambda: {"a_name": 0.0})
+    model = SimpleNamespace(_compile_metrics=compiled)
+
+    # when, then
+    assert larger_is_better(model, "a_name") is is_up
+    assert larger_is_better(model, "val_a_name") is is_up
+
+
+def test_metrics_are_found_under_the_names_that_keras_reports() -> None:
+    # given
+    misleading = [keras.metrics.MeanSquaredError(name="accuracy"), keras.metrics.AUC(name="error")]
+    model = reporting(*misleading, keras.metrics.MeanAbsoluteError(name="accuracy"))
+
+    # then
+    assert list(model._compile_metrics.result()) == ["accuracy", "error", "accuracy_1"]
+    assert [larger_is_better(model, name) for name in ("accuracy", "val_error", "accuracy_1")] == [False, True, False]
+    assert not larger_is_better(model, "val_loss")
+
+
+@pytest.mark.parametrize(("name", "is_up"), [("my_accuracy", True), ("val_my_score", True), ("my_error", False)])
+def test_a_metric_of_which_keras_knows_nothing_goes_by_its_name(name: str, is_up: bool) -> None:
+    model = SimpleNamespace(_compile_metrics=None)
+
+    assert larger_is_better(model, name) is is_up

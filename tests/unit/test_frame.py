@@ -10,10 +10,12 @@ from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
 from paytrain.errors import FrameError
-from paytrain.exchange.frame import WIRE_DTYPES, Frame, Tally, decode, encode, frame_bytes
+from paytrain.exchange.frame import Frame, Tally, decode, encode, frame_bytes
+from paytrain.exchange.wires import WIRES, exact_for
+from paytrain.exchange.wires.base import Wire
 
 NAME, RANK, ROUND = "run/0/0/70000/0/1/3#0", 3, 70_000
-DTYPES = pytest.mark.parametrize("dtype", WIRE_DTYPES.values(), ids=WIRE_DTYPES.keys())
+EVERY_WIRE = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
 
 
 def tally(metrics: int = 2) -> Tally:
@@ -24,6 +26,21 @@ def vector(elements: int, dtype: np.dtype) -> NDArray[Any]:
     return np.random.default_rng(elements).standard_normal(elements).astype(dtype)
 
 
+def written(values: NDArray[Any], beside: Tally, wire: Wire | None = None, **named: Any) -> bytes:
+    """A frame as it travels, exactly if no wire is given."""
+    wire = wire or exact_for(values.dtype)
+    residual = np.zeros(values.size, np.float32) if wire.has_residual else None
+    payload = wire.encode(values, residual)
+    return b"".join(encode(payload, beside, wire=wire, elements=values.size, **named))
+
+
+def values_of(frame: Frame, like: NDArray[Any], wire: Wire | None = None) -> NDArray[Any]:
+    """The slice of a frame."""
+    out = np.empty_like(like)
+    (wire or exact_for(like.dtype)).decode(frame.payload, out)
+    return out
+
+
 def read(data: Any, values: NDArray[Any], **changed: Any) -> Frame:
     """Decode what a reader expects who knows all but the content."""
     expected = {
@@ -32,34 +49,34 @@ def read(data: Any, values: NDArray[Any], **changed: Any) -> Frame:
         "round_": ROUND,
         "elements": values.size,
         "metrics": 2,
-        "dtype": values.dtype,
+        "wire": exact_for(values.dtype),
     }
     return decode(data, **{**expected, **changed})
 
 
-@DTYPES
+@EVERY_WIRE
 @pytest.mark.parametrize("elements", [0, 1, 2, 1000])
 @pytest.mark.parametrize("metrics", [0, 1, 5])
-def test_a_frame_comes_back_as_it_was(dtype: np.dtype, elements: int, metrics: int) -> None:
-    # Given a slice and what travels beside it
-    values, beside = vector(elements, dtype), tally(metrics)
+def test_a_frame_comes_back_as_it_was(wire: Wire, elements: int, metrics: int) -> None:
+    # Given a slice of numbers that no wire changes, and what travels beside it
+    values, beside = np.zeros(elements, wire.dtype), tally(metrics)
+    values[:1] = 127
     # When it is written and read
-    data = encode(values, beside, name=NAME, rank=RANK, round_=ROUND)
-    frame = read(data, values, metrics=metrics)
+    data = written(values, beside, wire, name=NAME, rank=RANK, round_=ROUND)
+    frame = read(data, values, metrics=metrics, wire=wire)
     # Then everything is there, in the length that its reader knew
-    assert len(data) == frame_bytes(elements, metrics, dtype)
+    assert len(data) == frame_bytes(elements, metrics, wire)
     assert (frame.rank, frame.round, frame.tally.samples, frame.tally.votes) == (RANK, ROUND, 64, 5)
     assert frame.tally.metrics.tobytes() == beside.metrics.tobytes()
-    assert (frame.values.dtype, frame.values.tobytes()) == (dtype, values.tobytes())
+    assert values_of(frame, values, wire).tobytes() == values.tobytes()
 
 
 @settings(deadline=None, max_examples=50)
 @given(values=st_numpy.arrays("<f4", st.integers(0, 20), elements=st.floats(width=32)))
 def test_no_value_is_special(values: NDArray[np.float32]) -> None:
     # Given any floats, infinities, NaNs, negative zeros and subnormals among them, then their bits travel
-    assert (
-        read(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND), values).values.tobytes() == values.tobytes()
-    )
+    frame = read(written(values, tally(), name=NAME, rank=RANK, round_=ROUND), values)
+    assert values_of(frame, values).tobytes() == values.tobytes()
 
 
 def test_the_numbers_beside_may_be_large() -> None:
@@ -67,7 +84,7 @@ def test_the_numbers_beside_may_be_large() -> None:
     values, beside = vector(2, np.dtype("<f4")), Tally(2**63, 2**16 - 1, np.zeros(300 * 300))
     # When the frame is read
     frame = read(
-        encode(values, beside, name=NAME, rank=999, round_=2**40), values, rank=999, round_=2**40, metrics=90_000
+        written(values, beside, name=NAME, rank=999, round_=2**40), values, rank=999, round_=2**40, metrics=90_000
     )
     # Then nothing has been cut off
     assert (frame.tally.samples, frame.tally.votes, frame.tally.metrics.size) == (2**63, 2**16 - 1, 90_000)
@@ -75,26 +92,27 @@ def test_the_numbers_beside_may_be_large() -> None:
 
 def test_a_slice_of_a_strided_vector() -> None:
     values = vector(10, np.dtype("<f8"))[::3]
-    assert (read(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND), values).values == values).all()
+    frame = read(written(values, tally(), name=NAME, rank=RANK, round_=ROUND), values)
+    assert (values_of(frame, values) == values).all()
 
 
-@DTYPES
-def test_every_flipped_bit_is_noticed(dtype: np.dtype) -> None:
+@EVERY_WIRE
+def test_every_flipped_bit_is_noticed(wire: Wire) -> None:
     # Given a small frame
-    values = vector(3, dtype)
-    data = bytes(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND))
+    values = vector(3, wire.dtype)
+    data = written(values, tally(), wire, name=NAME, rank=RANK, round_=ROUND)
     # When any one of its bits is flipped, then it is refused
     for bit in range(8 * len(data)):
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises(FrameError, match="corrupt" if bit >= 8 * 5 else "foreign"):
-            read(flipped, values)
+            read(flipped, values, wire=wire)
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
 def test_another_length_is_refused(change: Any) -> None:
     values = vector(3, np.dtype("<f4"))
-    data = change(bytes(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND)))
+    data = change(written(values, tally(), name=NAME, rank=RANK, round_=ROUND))
     with pytest.raises(FrameError, match=rf" of rank 3 in round 70000 has {len(data)} bytes instead of 76\.$"):
         read(data, values)
 
@@ -111,8 +129,14 @@ def test_foreign_bytes_are_refused() -> None:
         ({"rank": 2}, "The frame of rank 2 in round 70000 is another one: rank 3 instead of 2."),
         ({"round_": 1}, "The frame of rank 3 in round 1 is another one: round 70000 instead of 1."),
         (
-            {"dtype": np.dtype("<f8"), "elements": 2},
-            "The frame of rank 3 in round 70000 is another one: dtype 1 instead of 2, elements 4 instead of 2.",
+            {"wire": WIRES["float64"], "elements": 2},
+            "The frame of rank 3 in round 70000 is another one: wire float32 instead of float64, "
+            "elements 4 instead of 2.",
+        ),
+        (
+            {"wire": WIRES["bfloat16"], "elements": 8},
+            "The frame of rank 3 in round 70000 is another one: wire float32 instead of bfloat16, "
+            "elements 4 instead of 8.",
         ),
         (
             {"metrics": 3, "elements": 2},
@@ -123,7 +147,7 @@ def test_foreign_bytes_are_refused() -> None:
 def test_a_sound_frame_in_the_wrong_place_is_refused_by_name(changed: dict[str, Any], complaint: str) -> None:
     # Given a frame of the right length, whose reader expects another one
     values = vector(4, np.dtype("<f4"))
-    data = encode(values, tally(), name=NAME, rank=RANK, round_=ROUND)
+    data = written(values, tally(), name=NAME, rank=RANK, round_=ROUND)
     # When it is read
     with pytest.raises(FrameError) as refused:
         read(data, values, **changed)
@@ -133,16 +157,15 @@ def test_a_sound_frame_in_the_wrong_place_is_refused_by_name(changed: dict[str, 
 
 def test_a_frame_under_another_name_is_refused() -> None:
     values = vector(3, np.dtype("<f4"))
-    data = encode(values, tally(), name="run/0/0/70000/1/1/3#0", rank=RANK, round_=ROUND)
+    data = written(values, tally(), name="run/0/0/70000/1/1/3#0", rank=RANK, round_=ROUND)
     with pytest.raises(FrameError, match=r"is corrupt, or not run/0/0/70000/0/1/3#0: "):
         read(data, values)
 
 
 def test_what_was_read_cannot_be_changed() -> None:
     values = vector(3, np.dtype("<f4"))
-    frame = read(bytearray(encode(values, tally(), name=NAME, rank=RANK, round_=ROUND)), values)
-    with pytest.raises(ValueError, match="read-only"):
-        frame.values[:] = 0
+    frame = read(bytearray(written(values, tally(), name=NAME, rank=RANK, round_=ROUND)), values)
+    assert frame.payload.readonly
 
 
 def test_tallies_add_up() -> None:

@@ -12,8 +12,9 @@ SCHEDULE = '{"class_name": "CosineDecay", "config": {"decay_steps": 1000, "initi
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"epoch": 3},
-        "epoch is not a key of a job: allowed are batch_size, channel, checkpoint_every, data, early_stopping, epochs, "
-        "learning_rate, memory_mb, model, pattern, seed, shuffle, wire, workers.",
+        "epoch is not a key of a job: allowed are batch_size, budget_usd, channel, checkpoint_every, data, "
+        "deadline_minutes, early_stopping, epochs, learning_rate, memory_mb, model, pattern, seed, shuffle, "
+        "sync_every, wire, workers.",
     ),
     (
         {"data": {"train": "s3://bucket/train.npz", "test": "s3://bucket/test.npz"}},
@@ -30,23 +31,42 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"epochs": [3]}, "epochs = [3] is not allowed: it must be a whole number from 1 to 100000."),
     ({"epochs": {"n": 3}}, 'epochs = {"n": 3} is not allowed: it must be a whole number from 1 to 100000.'),
     ({"epochs": 0}, "epochs = 0 is not allowed: it must be a whole number from 1 to 100000."),
-    ({"workers": 0}, "workers = 0 is not allowed: it must be a whole number from 1 to 1000."),
-    ({"workers": -1}, "workers = -1 is not allowed: it must be a whole number from 1 to 1000."),
-    ({"workers": 1001}, "workers = 1001 is not allowed: it must be a whole number from 1 to 1000."),
+    ({"workers": 0}, 'workers = 0 is not allowed: it must be a whole number from 1 to 1000 or "auto".'),
+    ({"workers": -1}, 'workers = -1 is not allowed: it must be a whole number from 1 to 1000 or "auto".'),
+    ({"workers": 1001}, 'workers = 1001 is not allowed: it must be a whole number from 1 to 1000 or "auto".'),
     ({"batch_size": 0}, "batch_size = 0 is not allowed: it must be a whole number from 1 to 1000000."),
     ({"seed": -1}, "seed = -1 is not allowed: it must be a whole number from 0 to 9223372036854775807."),
-    ({"memory_mb": 20_000}, "memory_mb = 20000 is not allowed: it must be a whole number from 128 to 10240."),
+    ({"memory_mb": 20_000}, 'memory_mb = 20000 is not allowed: it must be a whole number from 128 to 10240 or "auto".'),
     ({"shuffle": 1}, "shuffle = 1 is not allowed: it must be true or false."),
     (
         {"channel": "redis"},
-        'channel = "redis" is not allowed: it must be "auto", "s3", "dynamodb" or "memcached".',
+        'channel = "redis" is not allowed: it must be "auto", "s3", "s3express", "dynamodb" or "memcached".',
     ),
     (
         {"pattern": "ring"},
-        'pattern = "ring" is not allowed: it must be "auto", "all_gather", "scatter_reduce" or "leader".',
+        'pattern = "ring" is not allowed: it must be "auto", "all_gather", "scatter_reduce", "hierarchical" '
+        'or "leader".',
     ),
-    ({"wire": "int8"}, 'wire = "int8" is not allowed: it must be "float32" or "float64".'),
-    ({"model": "s3://bucket/model.h5"}, 'model = "s3://bucket/model.h5" is not allowed: it must end with .keras.'),
+    (
+        {"wire": "int4"},
+        'wire = "int4" is not allowed: it must be "auto", "float32", "float64", "bfloat16", "float16", "int8" '
+        'or "topk".',
+    ),
+    (
+        {"sync_every": 4, "wire": "int8"},
+        'sync_every = 4 is not allowed: with wire = "int8" it must be 1: rounding could turn the optimizer\'s second '
+        "moments negative; for local steps choose float32 or float64.",
+    ),
+    (
+        {"model": "s3://bucket/model.h5"},
+        'model = "s3://bucket/model.h5" is not allowed: it must be a .keras file, '
+        'as model.save("name.keras") writes it.',
+    ),
+    (
+        {"epochs": 0, "data": {"test": 1}, "wrkers": 3},
+        'data.train is missing from the job: it must be a string like "s3://bucket/train.npz". '
+        "(Wrong, too: epochs, wrkers.)",
+    ),
     (
         {"model": "https://bucket.com/model.keras"},
         'model = "https://bucket.com/model.keras" is not allowed: '

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from paytrain.training.batches import Batches, generator_seeds
-from paytrain.training.state import Progress
+from paytrain.training.batches import Batches
+from paytrain.training.data import Rows
 from paytrain.training.trainer import Trainer
 from tests.unit import keras_models
+from tests.unit.ranks_in_process import train_in_process
 
 SAMPLES, GLOBAL_BATCH, STEPS = 1000, 64, 50
 """16 steps an epoch, the last one short: 50 steps see three short batches."""
@@ -41,22 +42,7 @@ def keras_weights(model: keras.Model, x: np.ndarray, y: np.ndarray) -> np.ndarra
 
 def train(trainer: Trainer, batches: Batches, steps: range, x: np.ndarray, y: np.ndarray) -> list[dict[str, float]]:
     """Train with all ranks in this process; returns what a history has for each finished epoch."""
-    progress, history = Progress.start(trainer), []
-    for step in steps:
-        global_samples = len(batches.global_rows(step))
-        contributions = []
-        for rank in range(batches.world_size):
-            rows = batches.rows(step, rank)
-            seeds = generator_seeds(5, rank, step, len(trainer.seed_states))
-            contributions.append(trainer.gradient(x[rows], y[rows], seeds, global_samples))
-        gradient = sum(one.gradient for one in contributions)
-        sums = sum(one.sums for one in contributions)
-        trainer.apply(gradient, global_samples)
-        progress.add(trainer.loss_of(sums[0], global_samples), global_samples, sums[1:])
-        if batches.ends_epoch(step):
-            history.append(progress.results(trainer))
-            progress.end_epoch({})
-    return history
+    return train_in_process(trainer, Rows({"x": x, "y": y}), batches, steps)
 
 
 def flat(model: keras.Model) -> np.ndarray:
@@ -139,10 +125,7 @@ def test_unequal_counts_and_regularisation(reduction: str, workers: int) -> None
     for step in range(steps):
         rows = batches.global_rows(step)
         reference.train_on_batch(x[rows], y[rows])
-        parts = [batches.rows(step, rank) for rank in range(workers)]
-        seeds = np.zeros((0, 2), np.uint32)
-        total = sum(trainer.gradient(x[part], y[part], seeds, len(rows)).gradient for part in parts)
-        trainer.apply(total, len(rows))
+    train(trainer, batches, range(steps), x, y)
 
     # then
     sizes = {len(batches.rows(step, rank)) for step in range(steps) for rank in range(workers)}

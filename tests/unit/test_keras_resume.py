@@ -1,14 +1,20 @@
 """Where a run is cut into laps must not change a bit, whatever the model keeps."""
 
-from collections.abc import Callable
+import functools
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import pytest
 
+from paytrain.exchange.wires.residuals import Residuals
 from paytrain.run import Checkpoint, Keys
 from paytrain.training import state
 from paytrain.training.batches import Batches, generator_seeds
+from paytrain.training.data import Rows
+from paytrain.training.feed import Feed
 from paytrain.training.trainer import Trainer
 from tests.unit import keras_models
 
@@ -24,56 +30,71 @@ class Memory:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
-    def put(self, key: str, body: bytes) -> None:
-        self.objects[key] = body
+    @contextmanager
+    def create(self, key: str) -> Iterator[io.BytesIO]:
+        body = io.BytesIO()
+        yield body
+        self.objects[key] = body.getvalue()
 
-    def get(self, key: str) -> bytes:
-        return self.objects[key]
+    def open(self, key: str) -> io.BytesIO:
+        return io.BytesIO(self.objects[key])
+
+
+Optimizer = Callable[[], keras.optimizers.Optimizer]
+
+
+def adam() -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(0.01)
 
 
 class Gang:
     """All ranks of a run in this process. Trainers change ranks from lap to lap, as warm sandboxes do."""
 
-    def __init__(self, build: Callable[[str], keras.Model], x: np.ndarray, y: np.ndarray) -> None:
-        self.x, self.y = x, y
+    def __init__(
+        self, build: Callable[[str], keras.Model], x: np.ndarray, y: np.ndarray, optimizer: Optimizer = adam
+    ) -> None:
+        self.rows = Rows({"x": x, "y": y})
+        self.residuals: list[Residuals | None] = [None] * WORKERS
         self.trainers: list[Trainer] = []
         for rank in range(WORKERS):
             model = build("float32")
-            model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+            model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"])
             trainer = keras_models.trainer(model, "float32", x, y)
-            trainer.warm_up(x, y, BATCHES.sizes(rank), set())
+            trainer.warm_up(self.rows, BATCHES.sizes(rank), set())
             self.trainers.append(trainer)
 
     def start(self, memory: Memory, checkpoint: Checkpoint) -> None:
         self.trainers = [*self.trainers[1:], self.trainers[0]]
         self.progress = [
-            state.load(trainer, memory, KEYS, checkpoint, rank) for rank, trainer in enumerate(self.trainers)
+            state.load(trainer, memory, KEYS, checkpoint, rank, self.residuals[rank])
+            for rank, trainer in enumerate(self.trainers)
         ]
 
     def train(self, steps: int) -> None:
         for _ in range(steps):
             step = self.progress[0].step
-            global_samples = len(BATCHES.global_rows(step))
+            samples = len(BATCHES.global_rows(step))
             parts = []
             for rank, trainer in enumerate(self.trainers):
-                rows = BATCHES.rows(step, rank)
                 seeds = generator_seeds(BATCHES.seed, rank, step, len(trainer.seed_states))
-                parts.append(trainer.gradient(self.x[rows], self.y[rows], seeds, global_samples))
-            gradient = parts[0].gradient.copy()
-            sums = parts[0].sums.copy()
-            for part in parts[1:]:
-                gradient += part.gradient
-                sums += part.sums
-            for trainer, progress in zip(self.trainers, self.progress, strict=True):
-                trainer.apply(gradient, global_samples)
-                progress.add(trainer.loss_of(sums[0], global_samples), global_samples, sums[1:])
-                if BATCHES.ends_epoch(step):
+                feed = Feed(self.rows, BATCHES, rank, trainer.divisors(self.rows), trainer.losses.is_sum)
+                parts.append(trainer.gradient(feed.batch(step), seeds))
+            gradients = self.summed([part.gradient for part in parts])
+            sums = functools.reduce(np.add, [part.sums for part in parts])
+            for trainer, progress, gradient in zip(self.trainers, self.progress, gradients, strict=True):
+                trainer.apply(trainer.gradients(gradient))
+                progress.add(trainer.weighted(sums, samples), samples)
+                if (step + 1) % BATCHES.steps_per_epoch == 0:
                     progress.end_epoch(progress.results(trainer))
+
+    def summed(self, gradients: list[np.ndarray]) -> list[np.ndarray]:
+        """What each rank has after the exchange."""
+        return [functools.reduce(np.add, gradients)] * WORKERS
 
     def save(self, memory: Memory, lap: int) -> Checkpoint:
         checkpoint = Checkpoint(step=self.progress[0].step, lap=lap, attempt=0)
         for rank, trainer in enumerate(self.trainers):
-            state.save(trainer, self.progress[rank], memory, KEYS, checkpoint, rank)
+            state.save(trainer, self.progress[rank], memory, KEYS, checkpoint, rank, self.residuals[rank])
         return checkpoint
 
     def bits(self) -> list[bytes]:
@@ -83,22 +104,51 @@ class Gang:
         ]
 
 
-def fresh_start(build: Callable[[str], keras.Model], x: np.ndarray, y: np.ndarray) -> tuple[Memory, Checkpoint]:
+def fresh_start(
+    build: Callable[[str], keras.Model], x: np.ndarray, y: np.ndarray, optimizer: Optimizer = adam
+) -> tuple[Memory, Checkpoint]:
     model = build("float32")
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"])
     trainer = keras_models.trainer(model, "float32", x, y)
     memory, checkpoint = Memory(), Checkpoint(step=0, lap=0, attempt=0)
     state.save(trainer, state.Progress.start(trainer), memory, KEYS, checkpoint, 0)
     return memory, checkpoint
 
 
-@pytest.mark.parametrize("build", [keras_models.kinked, keras_models.noisy], ids=["conv", "batchnorm-dropout"])
-@pytest.mark.parametrize("cuts", [[4], [1, 2, 5, 9]], ids=["at-the-short-batch", "four-cuts"])
-def test_laps_do_not_change_a_bit(build: Callable[[str], keras.Model], cuts: list[int]) -> None:
+def half_precise(dtype: str) -> keras.Model:
+    """Computes in bfloat16, keeps its weights in float32."""
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.utils.set_random_seed(1)
+    dense = keras.layers.Dense(keras_models.CLASSES, "softmax", dtype=dtype)
+    return keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(16), dense])
+
+
+CUTS = [1, 2, 5, 9]
+OPTIMIZERS: dict[str, Optimizer] = {
+    "nadam": lambda: keras.optimizers.Nadam(0.01),
+    "moving-average": lambda: keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=3),
+    "accumulated": lambda: keras.optimizers.SGD(0.01, momentum=0.9, gradient_accumulation_steps=2),
+    "schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 10)),
+}
+
+
+@pytest.mark.parametrize(
+    ("build", "cuts", "optimizer"),
+    [
+        pytest.param(keras_models.kinked, [4], adam, id="conv-at-the-short-batch"),
+        pytest.param(keras_models.kinked, CUTS, adam, id="conv"),
+        pytest.param(keras_models.noisy, [4], adam, id="batchnorm-dropout-at-the-short-batch"),
+        pytest.param(keras_models.noisy, CUTS, adam, id="batchnorm-dropout"),
+        pytest.param(half_precise, CUTS, adam, id="bfloat16"),
+        *[pytest.param(keras_models.noisy, CUTS, optimizer, id=name) for name, optimizer in OPTIMIZERS.items()],
+    ],
+)
+def test_laps_do_not_change_a_bit(build: Callable[[str], keras.Model], cuts: list[int], optimizer: Optimizer) -> None:
     # given
     x, y = keras_models.digits(100, "float32")
-    memory, beginning = fresh_start(build, x, y)
-    gang = Gang(build, x, y)
+    memory, beginning = fresh_start(build, x, y, optimizer)
+    gang = Gang(build, x, y, optimizer)
     gang.start(memory, beginning)
     gang.train(12)
     in_one_lap, history = gang.bits(), gang.progress[0].history

@@ -19,6 +19,7 @@ PROGRESS = {
     "metrics": {"accuracy": 0.9652},
     "samples_per_second": 12345.6,
     "seconds_left": 83.0,
+    "usd": 0.00214,
     "workers": 4,
     "channel": "memcached",
     "pattern": "scatter_reduce",
@@ -62,11 +63,12 @@ def test_a_log_has_a_line_for_every_state_and_counts_from_one():
         (20, snapshot(*states, progress=later)),
     )
 
+    figures = "loss 0.1235 · accuracy 96.52 % · 12,346 samples/s · 1 min 23 s left · $0.0021 so far"
     assert [line.strip() for line in lines] == [
         "0 s  Resolve",
         "10 s  Lap",
-        "lap 2 · epoch 2/3 · step 235/705 · loss 0.1235 · accuracy 96.52 % · 12,346 samples/s · 1 min 23 s left",
-        "lap 2 · epoch 2/3 · step 705/705 · loss 0.1235 · accuracy 96.52 % · 12,346 samples/s · 1 min 23 s left",
+        f"lap 2 · epoch 2/3 · step 235/705 · {figures}",
+        f"lap 2 · epoch 2/3 · step 705/705 · {figures}",
         "20 s  CloseLap",
     ]
 

@@ -9,6 +9,18 @@ from local import results, train
 from local.execution import Snapshot
 from local.terminal import LocalError
 
+
+def line(service, item, quantity, unit, price):
+    return {
+        "service": service,
+        "item": item,
+        "quantity": quantity,
+        "unit": unit,
+        "price": price,
+        "usd": quantity * price,
+    }
+
+
 RECEIPT = {
     "steps": 1410,
     "laps": 2,
@@ -19,7 +31,22 @@ RECEIPT = {
     "seconds": 61.2,
     "usd": 0.018833,
     "weights_sha256": "ab" * 32,
-    "lines": [{"item": "workers", "quantity": 123.456, "unit": "GB-s", "price": 0.0000166667, "usd": 0.018833}],
+    "evaluation": "skipped: no time was left",
+    "prices_as_of": "2026-11-24, us-east-1",
+    "lines": [
+        line("Lambda", "workers", 123.456, "GB-s", 0.0000166667),
+        line("Lambda", "plan", 0.25, "GB-s", 0.0000166667),
+        line("Lambda", "resolve", 0.5, "GB-s", 0.0000166667),
+        line("Lambda", "plan", 1, "requests", 2e-7),
+        line("Lambda", "workers", 4, "requests", 2e-7),
+        line("free of charge", "exchange up", 0.3, "GB", 0.0),
+        {**line("ElastiCache", "cache.t4g.micro", 0.1, "node-hours", 0.016), "note": "a share"},
+    ],
+    "phases_total": {"start": 4.0, "compute": 40.0, "apply": 0.04},
+    "phases": [
+        {"rank": 0, "start": 1.0, "compute": 15.0, "apply": 0.02},
+        {"rank": 1, "start": 3.0, "compute": 25.0, "apply": 0.02},
+    ],
 }
 
 
@@ -75,13 +102,51 @@ def test_epochs_bill_and_digest_are_shown(tmp_path):
     text = shown(results.fetch(stack_with(**{"history.json": history, "receipt.json": RECEIPT}), "run", tmp_path))
 
     assert ["2", "0.2000", "98.61", "%"] in [line.split() for line in text.splitlines()]
-    assert ["workers", "123.456", "GB-s", "0.0000166667", "0.018833"] in [line.split() for line in text.splitlines()]
+    assert ["workers", "123.456", "GB-s", "0.0000166667", "0.002058"] in [line.split() for line in text.splitlines()]
     assert "1,410 steps in 2 laps · 4 workers · s3, leader, float32 · 1 min 01 s · $0.0188" in text
     assert f"weights_sha256 {'ab' * 32}" in text
+    assert "evaluation skipped: no time was left" in text
 
 
-def test_a_run_that_left_nothing_shows_nothing(tmp_path):
-    assert shown(results.fetch(stack_with(), "run", tmp_path)) == ""
+def test_small_lines_are_shown_together_and_free_ones_apart(tmp_path):
+    text = shown(results.fetch(stack_with(**{"receipt.json": RECEIPT}), "run", tmp_path))
+
+    rows = [line.split() for line in text.splitlines()]
+    assert ["control", "functions", "0.75", "GB-s", "0.0000166667", "0.000013"] in rows
+    assert ["requests", "5", "requests", "0.0000002", "0.000001"] in rows
+    assert ["cache.t4g.micro", "*", "0.1", "node-hours", "0.016", "0.001600"] in rows
+    assert "* cache.t4g.micro: a share" in text
+    assert "free of charge: exchange up 0.300 GB" in text
+
+
+def test_phases_are_shown_as_mean_and_slowest_without_those_that_take_no_time(tmp_path):
+    text = shown(results.fetch(stack_with(**{"receipt.json": RECEIPT}), "run", tmp_path))
+
+    rows = [line.split() for line in text.splitlines()]
+    assert ["seconds", "start", "compute"] in rows
+    assert ["mean", "2.0", "20.0"] in rows
+    assert ["slowest", "3.0", "25.0"] in rows
+
+
+def test_the_bill_fits_a_terminal_of_80_columns(tmp_path):
+    output = io.StringIO()
+    files = results.fetch(stack_with(**{"receipt.json": RECEIPT}), "run", tmp_path)
+
+    results.show(Console(file=output, width=80), files)
+
+    first, last = "seconds start", "total"
+    narrow, wide = (
+        [row.rstrip() for row in text[text.index(first) : text.index(last)].splitlines()]
+        for text in (output.getvalue(), shown(files))
+    )
+    assert narrow == wide
+
+
+def test_a_run_that_left_nothing_shows_nothing_and_leaves_the_latest_alone(tmp_path):
+    results.fetch(stack_with(**{"receipt.json": RECEIPT}), "run-1", tmp_path)
+    assert shown(results.fetch(stack_with(), "run-2", tmp_path)) == ""
+    assert (tmp_path / "latest").resolve().name == "run-1"
+    assert not (tmp_path / "run-2").exists()
 
 
 @pytest.mark.parametrize(
@@ -128,3 +193,16 @@ def test_raw_json_stands_in_for_the_file(tmp_path):
 def test_input_that_is_no_job_is_refused(tmp_path, raw, said):
     with pytest.raises(LocalError, match=said):
         train.read_job(tmp_path, raw, "", None, "")
+
+
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        ({}, "mnist"),
+        ({"model": "example:mnist"}, "mnist"),
+        ({"model": "./my model.v2.keras"}, "my-model-v2"),
+        ({"model": "s3://bucket/models/large.keras"}, "large"),
+    ],
+)
+def test_a_run_has_the_name_of_its_model(job, name):
+    assert train.name_of(job) == name

@@ -47,17 +47,28 @@ def test_a_job_without_local_files_stays_as_it_is(job):
 
 
 @pytest.mark.parametrize(
-    ("job", "named"),
+    ("job", "sentence"),
     [
-        ({"model": "./absent.keras"}, "model = ./absent.keras"),
-        ({"data": {"train": "absent.npz"}}, "data.train = absent.npz"),
+        ({"model": "./absent.keras"}, "model = ./absent.keras is not allowed: there is no such file"),
+        ({"model": "saved"}, "model = saved is not allowed: this is a folder"),
+        ({"data": {"train": "absent.npz"}}, "data.train = absent.npz is not allowed: there is no such file"),
+        ({"data": "absent.npz"}, "data = absent.npz is not allowed: there is no such file"),
     ],
 )
-def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch, job, named):
+def test_what_is_no_file_is_named(tmp_path, monkeypatch, job, sentence):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "saved").mkdir()
 
-    with pytest.raises(LocalError, match=f"{named}: there is no such file"):
+    with pytest.raises(LocalError, match=f"^{sentence}; give a file, an s3:// URI or example:<name>.$"):
         replace_files(job, upload_to_nowhere)
+
+
+def test_training_data_alone_may_be_a_file(tmp_path):
+    (tmp_path / "x.npz").touch()
+
+    assert replace_files({"data": str(tmp_path / "x.npz")}, upload_to_nowhere) == {
+        "data": "s3://artifacts/uploads/x.npz"
+    }
 
 
 @pytest.fixture

@@ -5,7 +5,18 @@ import re
 
 import pytest
 
-from paytrain.run import Checkpoint, Items, Keys, Outcome, newest_complete, parts_of, rank_part, run_id_of
+from paytrain.run import (
+    Checkpoint,
+    Items,
+    Keys,
+    Outcome,
+    cache_id_of,
+    complete,
+    newest,
+    parts_of,
+    rank_part,
+    run_id_of,
+)
 
 OLD = Checkpoint(step=10, lap=0, attempt=0)
 NEW = Checkpoint(step=20, lap=1, attempt=0)
@@ -23,13 +34,23 @@ def test_a_name_that_keys_should_not_have_becomes_its_digest(name: str) -> None:
     assert run_id_of(name) == run_id_of(name) != run_id_of(name + "!")
 
 
+@pytest.mark.parametrize("run_id", ["r", "A.b_c-9", "x" * 80])
+def test_a_cache_is_named_as_elasticache_wants_it(run_id: str) -> None:
+    # Given the longest stage, when the cluster of a run is named
+    cache_id = cache_id_of("paytrain-" + 20 * "s", run_id)
+    # Then ElastiCache takes the name, and no other run has it
+    assert re.fullmatch(r"[a-z](-?[a-z0-9])*", cache_id)
+    assert len(cache_id) <= 50
+    assert cache_id != cache_id_of("paytrain-" + 20 * "s", run_id + "!")
+
+
 def test_keys_lie_under_the_run() -> None:
     # Given a run's keys
     keys = Keys("run-1")
     texts = list(vars(keys).values())
     # Then all are different and begin with the run
     assert keys.plan == "runs/run-1/plan.json"
-    assert len(set(texts)) == len(texts) == 8
+    assert len(set(texts)) == len(texts) == 10
     texts.remove(keys.checkpoints)
     assert all(text.startswith("runs/run-1/") for text in texts)
     # But checkpoints, which expire sooner
@@ -55,7 +76,7 @@ def test_items_of_an_attempt_are_found_by_their_prefix_and_no_others() -> None:
 
 
 def test_items_of_all_kinds_differ() -> None:
-    kinds = [Items.start(1, 2), Items.claim(1, 2, 3), Items.outcome(1, 2, 3), Items.abort(1, 2)]
+    kinds = [Items.start(1, 2), Items.claim(1, 2, 3), Items.outcome(1, 2, 3), Items.abort(1, 2), Items.closed(1, 2)]
     kinds += [Items.RUN, Items.STOP, Items.PROGRESS, Items.FINAL]
     for one, other in itertools.permutations(kinds, 2):
         assert not one.startswith(other)
@@ -78,22 +99,22 @@ ALL = {"model", "rank-0", "rank-1"}
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ({}, None),
+        ({}, START),
         ({NEW: ALL}, NEW),
         ({NEW: ALL, OLD: ALL}, NEW),
         ({OLD: ALL, NEW: ALL - {"model"}}, OLD),
         ({OLD: ALL, NEW: ALL - {"rank-1"}}, OLD),
-        ({NEW: {"rank-0"}}, None),
+        ({NEW: {"rank-0"}}, START),
         ({START: {"model", "rank-0"}, NEW: {"model"}}, START),
         ({OLD: ALL | {"rank-7"}}, OLD),
     ],
 )
-def test_the_newest_complete_checkpoint_counts(found: dict[Checkpoint, set[str]], expected: Checkpoint | None) -> None:
-    assert newest_complete(found, workers=2, has_own=True) == expected
+def test_the_newest_complete_checkpoint_counts(found: dict[Checkpoint, set[str]], expected: Checkpoint) -> None:
+    assert newest(complete(found, workers=2, has_own=True)) == expected
 
 
 def test_without_own_state_rank_0_is_enough() -> None:
-    assert newest_complete({NEW: {"model"}, OLD: ALL}, workers=2, has_own=False) == NEW
+    assert complete({NEW: {"model"}, OLD: {"rank-0"}}, workers=2, has_own=False) == {NEW}
 
 
 def test_of_equal_steps_the_one_written_last_counts() -> None:
@@ -102,7 +123,7 @@ def test_of_equal_steps_the_one_written_last_counts() -> None:
     next_lap = NEW.model_copy(update={"lap": 2})
     # When the newest is asked for, then the last one is found, whatever their order
     for order in itertools.permutations([first, retry, next_lap]):
-        assert newest_complete({checkpoint: {"model"} for checkpoint in order}, 2, has_own=False) == next_lap
+        assert newest(order) == next_lap
 
 
 def test_an_outcome_survives_its_record() -> None:

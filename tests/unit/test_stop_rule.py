@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paytrain.training.stop_rule import MARGIN_SECONDS, Pace, Round, may_start, must_stop
+from paytrain.training.rounds import Round
+from paytrain.training.stop_rule import MARGIN_SECONDS, Pace, may_start, must_stop
 
 PLAIN, EPOCH_END, SAVING = Round(), Round(ends_epoch=True), Round(saves=True)
 SECONDS = {"step": 1.0, "exchange": 2.0, "apply": 0.5, "epoch_end": 8.0, "save": 4.0}
@@ -136,6 +137,8 @@ def test_only_a_surprise_after_the_last_decision_can_touch_the_margin(
         (SAVING, PLAIN, 15.0),
         (PLAIN, SAVING, 15.0),
         (Round(True, True), Round(True, True), 35.0),
+        # The steps of the next round count, those of this one are done.
+        (Round(steps=5), Round(steps=3), 13.0),
     ],
 )
 def test_a_vote_to_go_on_needs_two_rounds_and_a_save(this: Round, following: Round, needed: float) -> None:
@@ -143,7 +146,7 @@ def test_a_vote_to_go_on_needs_two_rounds_and_a_save(this: Round, following: Rou
     assert must_stop(needed - 0.01, Pace(SECONDS), this, following)
 
 
-@pytest.mark.parametrize(("first", "needed"), [(PLAIN, 8.5), (EPOCH_END, 16.5), (SAVING, 12.5)])
+@pytest.mark.parametrize(("first", "needed"), [(PLAIN, 8.5), (EPOCH_END, 16.5), (SAVING, 12.5), (Round(steps=4), 11.5)])
 def test_a_lap_starts_if_one_round_fits(first: Round, needed: float) -> None:
     assert may_start(needed, Pace(SECONDS), first)
     assert not may_start(needed - 0.01, Pace(SECONDS), first)
@@ -171,3 +174,37 @@ def test_a_pace_is_handed_on() -> None:
     # Then this lap's maximum counts, and what it has not seen stays as it was
     assert (pace.worst("step"), pace.worst("save"), pace.worst("epoch_end")) == (0.5, 4.0, 0.0)
     assert pace.known() == {"step": 0.5, "save": 4.0}
+
+
+def test_a_first_round_lowers_what_the_next_lap_expects_and_never_raises_it() -> None:
+    # Given guesses, one too high and one too low, and a lap of a single round, which waited for its gang
+    pace = Pace({"step": 1.0, "exchange": 20.0, "save": 4.0})
+    pace.observe_uncounted("step", 3.0)
+    pace.observe_uncounted("exchange", 2.0)
+    # When the next lap asks what to expect
+    assert pace.known() == {"step": 1.0, "exchange": 2.0, "save": 4.0}
+    # Then this lap itself has gone by what it was told
+    assert pace.worst("exchange") == 20.0
+    # And as soon as a later round has been measured, the first no longer counts
+    pace.observe("exchange", 2.5)
+    assert pace.known()["exchange"] == 2.5
+
+
+def test_a_relay_of_laps_of_one_round_learns_that_it_has_time_for_more() -> None:
+    # Given laps with time for one round at the pessimistic guess, and an exchange that takes a tenth of it
+    expected, rounds = {"step": 1.0, "exchange": 20.0, "apply": 0.0, "save": 1.0}, []
+    for _ in range(2):
+        pace, left, done = Pace(expected), 30.0, 0
+        # When each goes on for as long as the stop rule lets it
+        stop = False
+        while not stop:
+            left -= 1.0
+            stop = must_stop(left, pace, Round(), Round())
+            left -= 2.0
+            observe = pace.observe if done else pace.observe_uncounted
+            observe("step", 1.0)
+            observe("exchange", 2.0)
+            done += 1
+        expected, rounds = pace.known(), [*rounds, done]
+    # Then the second lap uses its time
+    assert rounds == [1, 9]

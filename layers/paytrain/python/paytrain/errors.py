@@ -1,13 +1,17 @@
 """What can go wrong, each error with its likely cause; messages are sentences for the person who has to act."""
 
 import json
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from paytrain import allowed
 
 _SHOWN_CHARACTERS = 120
+_REASON_CHARACTERS = 300
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 class PaytrainError(Exception):
@@ -18,6 +22,13 @@ class JobError(PaytrainError):
     """The job, the model or the data cannot run as given.
 
     Likely cause: the execution input. Raised before workers start; retrying does not help.
+    """
+
+
+class TrainingDiverged(PaytrainError):
+    """Loss or weights are no longer finite numbers; every further step would be as worthless.
+
+    Likely cause: a learning rate that is too high. The same steps give the same bits, so retrying does not help.
     """
 
 
@@ -49,6 +60,13 @@ class ChannelError(PaytrainError):
     """
 
 
+class CacheNotOpened(PaytrainError):
+    """The Memcached cluster of a run has not become available.
+
+    Likely cause: ElastiCache has no room for the node type in this zone, or an account's quota is used up.
+    """
+
+
 class AttemptAborted(PaytrainError):
     """Another rank, or somebody outside, has ended this attempt; leave without a trace."""
 
@@ -61,7 +79,7 @@ class LapTooShort(PaytrainError):
 
 
 def sentence(error: ValidationError, of: str, model: type[BaseModel]) -> str:
-    """Say the first problem of a pydantic validation in one sentence.
+    """Say the first problem of a pydantic validation in one sentence, and name the other keys that are wrong.
 
     Parameters
     ----------
@@ -77,7 +95,18 @@ def sentence(error: ValidationError, of: str, model: type[BaseModel]) -> str:
     str
         A sentence that names the key, the value given and what is allowed.
     """
-    problem = error.errors(include_url=False)[0]
+    problem, *more = error.errors(include_url=False)
+    others = {str(other["loc"][0]): None for other in more if other["loc"] and other["loc"][0] != problem["loc"][0]}
+    also = f" (Wrong, too: {', '.join(others)}.)" if others else ""
+    return _first(problem, of, model) + also
+
+
+def on_one_line(error: Exception) -> str:
+    """What a library says, for use in a sentence: no line breaks, no colours of a terminal, not too long."""
+    return " ".join(_COLOUR.sub("", str(error)).split())[:_REASON_CHARACTERS]
+
+
+def _first(problem: ErrorDetails, of: str, model: type[BaseModel]) -> str:
     schema = model.model_json_schema()
     path, here = allowed.find(schema, problem["loc"])
     if problem["type"] == "extra_forbidden":

@@ -4,20 +4,27 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from paytrain.errors import JobError, sentence
 
 MAX_WORKERS = 1000
-CHANNELS = ("s3", "dynamodb", "memcached")
-PATTERNS = ("all_gather", "scatter_reduce", "leader")
-WIRE_ITEM_BYTES = {"float32": 4, "float64": 8}
-"""Bytes of a number on each wire."""
+CHANNELS = ("s3", "s3express", "dynamodb", "memcached")
+PATTERNS = ("all_gather", "scatter_reduce", "hierarchical", "leader")
+WIRE_ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2, "int8": 1 + 4 / 512, "topk": 8 / 100}
+"""Bytes of a number on each wire, in long vectors."""
+EXACT_WIRES = ("float32", "float64")
+WIRES_WITH_RESIDUAL = ("int8", "topk")
+"""Those that keep what they have not sent, on every rank and in its checkpoint part."""
 
 CONSOLE_SAMPLE_KEY = "Comment"
 """The Step Functions console offers ``{"Comment": ...}`` as input; the key is ignored."""
 
 _S3_URI = r"s3://[a-z0-9][a-z0-9.-]+/.+"
+AUTO: Literal["auto"] = "auto"
+Auto = Literal["auto"]
+"""Left to the planner."""
+
 S3Uri = Annotated[str, Field(pattern=f"^{_S3_URI}$", examples=["s3://bucket/train.npz"])]
 Uri = Annotated[
     str, Field(pattern=f"^({_S3_URI}|example:[a-z0-9_-]+)$", examples=["s3://bucket/train.npz", "example:mnist"])
@@ -63,18 +70,31 @@ class Job(_Strict):
     batch_size: int = Field(64, ge=1, le=1_000_000, description="samples per worker and step")
     seed: int = Field(1, ge=0, le=2**63 - 1, description="of the order of samples, Dropout and the like")
     shuffle: bool = Field(True, description="a new order of the samples in every epoch, as in Keras")
-    workers: int = Field(4, ge=1, le=MAX_WORKERS, description="world size")
-    memory_mb: int = Field(1769, ge=128, le=10240, description="memory of a worker; 1,769 MB are one vCPU")
-    channel: Literal["auto", "s3", "dynamodb", "memcached"] = Field("auto", description="who carries the gradients")
-    pattern: Literal["auto", "all_gather", "scatter_reduce", "leader"] = Field(
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | Auto = Field(4, description="world size")
+    memory_mb: Annotated[int, Field(ge=128, le=10240)] | Auto = Field(
+        1769, description="memory of a worker; 1,769 MB are one vCPU"
+    )
+    channel: Literal["auto", "s3", "s3express", "dynamodb", "memcached"] = Field(
+        "auto", description="who carries the gradients"
+    )
+    pattern: Literal["auto", "all_gather", "scatter_reduce", "hierarchical", "leader"] = Field(
         "auto", description="the all-reduce algorithm"
     )
-    wire: Literal["float32", "float64"] = Field(
-        "float32", description="how numbers travel; exact for variables of that type"
+    wire: Literal["auto", "float32", "float64", "bfloat16", "float16", "int8", "topk"] = Field(
+        "float32", description="how gradients travel; float32 and float64 are exact for variables of that type"
+    )
+    sync_every: Annotated[int, Field(ge=1, le=10_000)] | Auto = Field(
+        1, description="steps that workers make alone between two exchanges"
     )
     early_stopping: EarlyStopping | None = Field(None, description="stop when a metric no longer improves")
     learning_rate: Annotated[float, Field(gt=0)] | Schedule | None = Field(
         None, description="replaces the optimizer's: a number or a serialized Keras schedule"
+    )
+    budget_usd: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="what the run may cost at list prices; it stops in time to export a model"
+    )
+    deadline_minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="how long the run may take; it stops in time to export a model"
     )
     checkpoint_every: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="steps between checkpoints within a lap"
@@ -84,8 +104,19 @@ class Job(_Strict):
     @classmethod
     def _model_is_keras_file(cls, uri: str) -> str:
         if uri.startswith("s3://") and not uri.endswith(".keras"):
-            raise ValueError("it must end with .keras")
+            raise ValueError('it must be a .keras file, as model.save("name.keras") writes it')
         return uri
+
+    @field_validator("sync_every")
+    @classmethod
+    def _travels_exactly(cls, steps: int | str, info: ValidationInfo) -> int | str:
+        wire = info.data.get("wire", AUTO)
+        if steps not in (1, AUTO) and wire not in (*EXACT_WIRES, AUTO):
+            raise ValueError(
+                f'with wire = "{wire}" it must be 1: rounding could turn the optimizer\'s second moments negative; '
+                f"for local steps choose {' or '.join(EXACT_WIRES)}"
+            )
+        return steps
 
 
 def parse_job(given: Any, defaults: Mapping[str, Any]) -> Job:

@@ -33,7 +33,8 @@ def client(service: str, connections: int = CONNECTIONS) -> Any:
         response_checksum_validation="when_required",
         s3={"payload_signing_enabled": False},
     )
-    return boto3.session.Session().client(service, config=config)
+    # Of the process' only session: each one parses a service's description anew, 10 MB of S3's.
+    return boto3.client(service, config=config)
 
 
 def error_code(error: ClientError) -> str:

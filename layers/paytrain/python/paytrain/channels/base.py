@@ -8,6 +8,9 @@ from typing import Protocol
 
 from typing_extensions import Buffer
 
+Content = Sequence[Buffer]
+"""What a part is made of: buffers that follow one another, so that nobody copies them together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -61,9 +64,14 @@ class Channel(Protocol):
     usage: Usage
     poll_seconds: float
     """How long to wait before asking again for an object that is not there yet."""
+    hedges: bool
+    """Whether a slow read is worth a second try: its latency has a long tail, and a request costs little."""
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
-        """Store an object. If it is stored already the first content stays: keys never change meaning."""
+    def put(self, key: str, parts: Sequence[Content]) -> None:
+        """Store an object. If it is stored already the first content stays: keys never change meaning.
+
+        The buffers must not change before it returns.
+        """
 
     def get(self, key: str, part: Part) -> Buffer | None:
         """Read one part, or return None when the object is not there yet.

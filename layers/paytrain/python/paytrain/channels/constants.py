@@ -1,6 +1,6 @@
 """Figures that the channels share: limits of the services, patience, polling."""
 
-POLL_SECONDS = {"s3": 0.02, "dynamodb": 0.01, "memcached": 0.002}
+POLL_SECONDS = {"s3": 0.02, "s3express": 0.005, "dynamodb": 0.01, "memcached": 0.002}
 """About a fast answer's latency each: a miss on S3 and DynamoDB is paid for like a hit."""
 
 CONNECTIONS = 32
@@ -30,8 +30,13 @@ MEMCACHED_ITEM_OVERHEAD_BYTES = 512
 """Of an item's size: memcached's header (up to 64 bytes), the key (up to 250) and the protocol's ends."""
 
 DYNAMODB_BATCH_ITEMS = 100
-DYNAMODB_BATCH_BYTES = 16 * 1024 * 1024
-"""Limits of BatchGetItem."""
+"""Limit of BatchGetItem."""
+DYNAMODB_BATCH_BYTES = 2 * 1024 * 1024
+"""Asked for with one BatchGetItem, whose limit is 16 MB. Eight are under way at once, and while it is decoded an answer
+takes four times its content (base64 in JSON, then text, then bytes); a unit costs the same in any batch."""
+
+MEMCACHED_BATCH_BYTES = 8 * 1024 * 1024
+"""Asked for with one request: as much is in memory beside the part that it goes into."""
 
 DYNAMODB_WRITE_UNIT_BYTES = 1024
 DYNAMODB_READ_UNIT_BYTES = 4096

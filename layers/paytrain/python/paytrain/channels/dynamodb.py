@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from typing_extensions import Buffer
 
 from paytrain.channels.aws import count_retries, error_code
-from paytrain.channels.base import Part, Usage
-from paytrain.channels.chunks import chunk_keys, join, parts_of, split
+from paytrain.channels.base import Content, Part, Usage
+from paytrain.channels.chunks import Assembly, checked, chunk_keys, parts_of, split
 from paytrain.channels.constants import (
     DYNAMODB_BATCH_BYTES,
     DYNAMODB_BATCH_ITEMS,
@@ -44,20 +44,22 @@ class DynamoDBChannel:
     """
 
     poll_seconds = POLL_SECONDS["dynamodb"]
+    hedges = False
 
     def __init__(self, client: Any, table: str, item_bytes: int) -> None:
         self.usage = Usage()
         self._client = client
         self._table = table
         self._chunk_bytes = item_bytes - DYNAMODB_ITEM_OVERHEAD_BYTES
-        self._batch_items = min(DYNAMODB_BATCH_ITEMS, DYNAMODB_BATCH_BYTES // item_bytes)
+        self._batch_items = min(DYNAMODB_BATCH_ITEMS, max(1, DYNAMODB_BATCH_BYTES // item_bytes))
         self._pool = ThreadPoolExecutor(CONCURRENT_REQUESTS, thread_name_prefix="dynamodb")
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def put(self, key: str, parts: Sequence[Content]) -> None:
         """Store the parts' items, the first of every part last: its presence says that the part is complete."""
         heads, rest = [], []
-        for part, buffer in zip(parts_of(parts), parts, strict=True):
-            head, *others = zip(chunk_keys(key, part, self._chunk_bytes), split(buffer, self._chunk_bytes), strict=True)
+        for part, content in zip(parts_of(parts), parts, strict=True):
+            keys = chunk_keys(key, part, self._chunk_bytes)
+            head, *others = zip(keys, split(content, self._chunk_bytes), strict=True)
             heads.append(head)
             rest.extend(others)
         for items in (rest, heads):
@@ -81,22 +83,30 @@ class DynamoDBChannel:
             return None
         head: bytes = answer["Item"]["b"]["B"]
         self.usage.add(dynamodb_requests=1, dynamodb_read_units=_read_units(head_key, head), bytes_down=len(head))
-        starts = range(0, len(other_keys), self._batch_items)
-        others: dict[str, bytes] = {}
-        for found in self._concurrently(self._get_batch, [other_keys[at : at + self._batch_items] for at in starts]):
-            others.update(found)
-        return join(key, part, [head, *map(others.get, other_keys)])
+        if not other_keys:
+            return checked(key, part, head, len(head))
+        assembly = Assembly(key, part, self._chunk_bytes, head)
+
+        def fetch(start: int) -> None:
+            keys = other_keys[start : start + self._batch_items]
+            found = self._get_batch(keys)
+            for chunk, each in enumerate(keys, start + 1):
+                assembly.add(chunk, found.get(each))
+
+        for _ in self._concurrently(fetch, range(0, len(other_keys), self._batch_items)):
+            pass
+        return assembly.whole()
 
     def delete(self, key: str, parts: Sequence[Part]) -> None:
         """Do nothing: items expire free of charge, while a delete is billed like a write."""
 
-    def _put_items(self, items: Sequence[tuple[str, Buffer]]) -> None:
+    def _put_items(self, items: Sequence[tuple[str, Sequence[memoryview]]]) -> None:
         for _ in self._concurrently(self._put_item, items):
             pass
 
-    def _put_item(self, item: tuple[str, Buffer]) -> None:
-        key, content = item[0], bytes(item[1])
-        units = -(-_item_bytes(key, content) // DYNAMODB_WRITE_UNIT_BYTES)
+    def _put_item(self, item: tuple[str, Sequence[memoryview]]) -> None:
+        key, content = item[0], b"".join(item[1])
+        units = -(-item_size(key, len(content)) // DYNAMODB_WRITE_UNIT_BYTES)
         self.usage.add(dynamodb_requests=1, dynamodb_write_units=units, bytes_up=len(content))
         expires_at = str(int(time.time()) + EXPIRY_SECONDS)
         try:
@@ -141,10 +151,10 @@ class DynamoDBChannel:
         return map(call, arguments) if len(arguments) < 2 else self._pool.map(call, arguments)
 
 
-def _item_bytes(key: str, content: bytes) -> int:
-    """An item's size as DynamoDB counts it: names and values; ten digits take six bytes."""
-    return len("key") + len(key) + len("b") + len(content) + len("expires_at") + 6
+def item_size(key: str, content_bytes: int) -> int:
+    """An item's size in bytes as DynamoDB counts it: names and values; ten digits take six bytes."""
+    return len("key") + len(key) + len("b") + content_bytes + len("expires_at") + 6
 
 
 def _read_units(key: str, content: bytes) -> int:
-    return -(-_item_bytes(key, content) // DYNAMODB_READ_UNIT_BYTES)
+    return -(-item_size(key, len(content)) // DYNAMODB_READ_UNIT_BYTES)

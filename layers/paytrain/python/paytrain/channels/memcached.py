@@ -13,12 +13,13 @@ from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
 from typing_extensions import Buffer
 
-from paytrain.channels.base import Part, Usage
-from paytrain.channels.chunks import chunk_keys, join, parts_of, split
+from paytrain.channels.base import Content, Part, Usage
+from paytrain.channels.chunks import Assembly, checked, chunk_keys, parts_of, split
 from paytrain.channels.constants import (
     CONNECT_TIMEOUT_SECONDS,
     EXPIRY_SECONDS,
     MEMCACHED_ATTEMPTS,
+    MEMCACHED_BATCH_BYTES,
     MEMCACHED_ITEM_OVERHEAD_BYTES,
     POLL_SECONDS,
     READ_TIMEOUT_SECONDS,
@@ -50,16 +51,18 @@ class MemcachedChannel:
     """
 
     poll_seconds = POLL_SECONDS["memcached"]
+    hedges = False
 
     def __init__(self, endpoint: str, item_bytes: int) -> None:
         self.usage = Usage()
         self._item_bytes = item_bytes
         self._chunk_bytes = item_bytes - MEMCACHED_ITEM_OVERHEAD_BYTES
+        self._batch_items = max(1, MEMCACHED_BATCH_BYTES // item_bytes)
         host, _, port = endpoint.rpartition(":")
         addresses = retried(partial(discover, (host, int(port))), _BROKEN_CONNECTION, self.usage, MEMCACHED_ATTEMPTS)
         self._nodes = [_Node(address, self.usage) for address in addresses]
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+    def put(self, key: str, parts: Sequence[Content]) -> None:
         """Store the parts' items, the first of every part last: its presence says that the part is complete.
 
         Raises
@@ -67,14 +70,14 @@ class MemcachedChannel:
         ChannelError
             When the server refuses an item.
         """
-        for part, buffer in zip(parts_of(parts), parts, strict=True):
+        for part, content in zip(parts_of(parts), parts, strict=True):
             node = self._node_of(key, part)
-            items = zip(chunk_keys(key, part, self._chunk_bytes), split(buffer, self._chunk_bytes), strict=True)
-            for item_key, content in reversed(list(items)):
-                self._add(node, item_key, bytes(content))
+            items = zip(chunk_keys(key, part, self._chunk_bytes), split(content, self._chunk_bytes), strict=True)
+            for item_key, chunk in reversed(list(items)):
+                self._add(node, item_key, b"".join(chunk))
 
     def get(self, key: str, part: Part) -> Buffer | None:
-        """Read a part: its first item, then the others with one request if it has several.
+        """Read a part: its first item, then the others if it has several, some with every request.
 
         Raises
         ------
@@ -85,25 +88,33 @@ class MemcachedChannel:
         """
         node = self._node_of(key, part)
         head_key, *other_keys = chunk_keys(key, part, self._chunk_bytes)
-        head: bytes | None = node.ask(lambda client: client.get(head_key))
+        head: bytes | None = node.ask("get", lambda client: client.get(head_key))
         if head is None:
             return None
-        others: dict[str, bytes] = node.ask(lambda client: client.get_many(other_keys)) if other_keys else {}
-        self.usage.add(bytes_down=len(head) + sum(map(len, others.values())))
-        return join(key, part, [head, *map(others.get, other_keys)])
+        self.usage.add(bytes_down=len(head))
+        if not other_keys:
+            return checked(key, part, head, len(head))
+        assembly = Assembly(key, part, self._chunk_bytes, head)
+        for start in range(0, len(other_keys), self._batch_items):
+            keys = other_keys[start : start + self._batch_items]
+            found: dict[str, bytes] = node.ask("get", partial(Client.get_many, keys=keys))
+            self.usage.add(bytes_down=sum(map(len, found.values())))
+            for chunk, each in enumerate(keys, start + 1):
+                assembly.add(chunk, found.get(each))
+        return assembly.whole()
 
     def delete(self, key: str, parts: Sequence[Part]) -> None:
         """Free the object's memory, without waiting for the answer."""
         for part in parts:
             keys = chunk_keys(key, part, self._chunk_bytes)
-            self._node_of(key, part).ask(partial(Client.delete_many, keys=keys, noreply=True))
+            self._node_of(key, part).ask("delete", partial(Client.delete_many, keys=keys, noreply=True))
 
     def _node_of(self, key: str, part: Part) -> "_Node":
         return self._nodes[zlib.crc32(f"{key}/{part.index}".encode()) % len(self._nodes)]
 
     def _add(self, node: "_Node", key: str, content: bytes) -> None:
         try:
-            node.ask(lambda client: client.add(key, content, expire=EXPIRY_SECONDS))
+            node.ask("add", lambda client: client.add(key, content, expire=EXPIRY_SECONDS))
         except MemcacheUnexpectedCloseError:
             raise
         except MemcacheServerError as error:
@@ -126,11 +137,17 @@ class _Node:
         self._usage = usage
         self._idle: deque[Client] = deque()
 
-    def ask(self, call: Callable[[Client], Result]) -> Result:
-        """Make an idempotent request; when the connection breaks, again on a fresh one."""
-        return retried(partial(self._ask_once, call), _BROKEN_CONNECTION, self._usage, MEMCACHED_ATTEMPTS)
+    def ask(self, kind: str, call: Callable[[Client], Result]) -> Result:
+        """Make an idempotent request; when the connection breaks, again on a fresh one.
 
-    def _ask_once(self, call: Callable[[Client], Result]) -> Result:
+        Parameters
+        ----------
+        kind
+            ``add``, ``get`` or ``delete``: what it is counted as.
+        """
+        return retried(partial(self._ask_once, kind, call), _BROKEN_CONNECTION, self._usage, MEMCACHED_ATTEMPTS)
+
+    def _ask_once(self, kind: str, call: Callable[[Client], Result]) -> Result:
         try:
             client = self._idle.pop()
         except IndexError:
@@ -141,7 +158,7 @@ class _Node:
                 no_delay=True,
                 default_noreply=False,
             )
-        self._usage.add(memcached_requests=1)
+        self._usage.add(**{f"memcached_{kind}": 1})
         try:
             result = call(client)
         except BaseException:

@@ -11,7 +11,7 @@ def open_channel(plan: Plan, *, exchange_bucket: str, exchange_table: str, threa
     Parameters
     ----------
     plan
-        Names the channel, its largest item and the cache's endpoint.
+        Names the channel, its largest item, the cache's endpoint and the directory bucket.
     exchange_bucket, exchange_table
         Where S3 and DynamoDB keep the objects.
     threads
@@ -25,10 +25,12 @@ def open_channel(plan: Plan, *, exchange_bucket: str, exchange_table: str, threa
 
     from paytrain.channels import aws
 
-    if plan.channel == "s3":
+    if plan.channel in ("s3", "s3express"):
         from paytrain.channels.s3 import S3Channel
 
-        return S3Channel(aws.client("s3", threads), exchange_bucket)
+        directory = plan.channel == "s3express"
+        bucket = plan.express_bucket if directory else exchange_bucket
+        return S3Channel(aws.client("s3", threads), bucket, directory=directory)
 
     from paytrain.channels.dynamodb import CONCURRENT_REQUESTS, DynamoDBChannel
 

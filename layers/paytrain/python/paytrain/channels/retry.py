@@ -5,10 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
 from paytrain.channels.base import Usage
 from paytrain.channels.constants import ATTEMPTS, BACKOFF_SECONDS, MAX_BACKOFF_SECONDS
 
 Result = TypeVar("Result")
+
+BROKEN_BODY = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+"""A connection that broke while an answer's body was read, which botocore does not retry."""
 
 
 def pauses_seconds(attempts: int = ATTEMPTS) -> Iterator[float]:

@@ -1,1 +1,4 @@
-"""What the small functions of the state machine do: Resolve, Plan, CloseLap, Explain, StopRun. No TensorFlow."""
+"""What the small functions of the state machine do: Resolve, Plan, OpenCache, CloseLap, Explain, StopRun, SweepCaches.
+
+No TensorFlow.
+"""

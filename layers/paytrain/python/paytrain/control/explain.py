@@ -18,7 +18,8 @@ def explain(event: dict[str, Any], environment: CloseEnvironment) -> dict[str, A
     Returns
     -------
     dict
-        ``error`` and ``cause`` of the execution; ``salvage`` when the run has a plan and so checkpoints.
+        ``error`` and ``cause`` of the execution; ``salvage`` when the run has a plan and so checkpoints; the id of
+        the cluster that the run may still have.
     """
     failure = event["state"]["failure"]
     run_id = run_id_of(event["execution"])
@@ -27,6 +28,7 @@ def explain(event: dict[str, Any], environment: CloseEnvironment) -> dict[str, A
     return {
         "run_id": run_id,
         "single_function": run.get("single_function", ""),
+        "cache_id": event["state"].get("cache_id", ""),
         "salvage": table.get(Items.start(0, 0)) is not None,
         "error": failure.get("Error", "Unknown"),
         "cause": explained(failure.get("Cause", "")),

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paytrain.exchange.frame import Tally
+from paytrain.exchange.wires.base import Wire
 
 
 class RankOrderSum:
@@ -13,19 +14,22 @@ class RankOrderSum:
     ----------
     out
         Where the sum goes, shape (elements,); must not alias a contribution that is still to come.
+    wire
+        The format in which contributions come.
     """
 
-    def __init__(self, out: NDArray[np.floating]) -> None:
+    def __init__(self, out: NDArray[np.floating], wire: Wire) -> None:
         self._out = out
+        self._wire = wire
         self._tally: Tally | None = None
 
-    def add(self, values: NDArray[np.floating], tally: Tally) -> None:
+    def add(self, payload: memoryview, tally: Tally) -> None:
         """Add the next rank's contribution."""
         if self._tally is None:
-            self._out[:] = values
+            self._wire.decode(payload, self._out)
             self._tally = tally
         else:
-            np.add(self._out, values, out=self._out)
+            self._wire.add(payload, self._out)
             self._tally = self._tally.plus(tally)
 
     @property

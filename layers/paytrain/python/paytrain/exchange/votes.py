@@ -11,3 +11,7 @@ class Vote(IntFlag):
     """The invocation could not finish another round and save."""
     ASKED = 2
     """Somebody outside has marked the run as stopped."""
+    BUDGET = 4
+    """Another round might cost what the run's end needs."""
+    DEADLINE = 8
+    """Another round might take the time that the run's end needs."""

@@ -54,12 +54,11 @@ class Batches:
 
     def rows(self, step: int, rank: int) -> NDArray[np.int64]:
         """Row numbers of a rank's part of a step, shape (rows,); a short global batch is split evenly."""
-        rows = self.global_rows(step)
-        return rows[even_slices(len(rows), self.world_size)[rank]]
+        return self.rows_of(self.global_rows(step), rank)
 
-    def ends_epoch(self, step: int) -> bool:
-        """Whether a step is the last of its epoch."""
-        return (step + 1) % self.steps_per_epoch == 0
+    def rows_of(self, global_rows: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
+        """A rank's part of a global batch, shape (rows,)."""
+        return global_rows[even_slices(len(global_rows), self.world_size)[rank]]
 
     def sizes(self, rank: int) -> set[int]:
         """How many rows a rank can get in a step."""

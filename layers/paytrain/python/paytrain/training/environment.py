@@ -2,7 +2,7 @@
 
 import os
 
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import BaseModel, Field, Json, PositiveInt
 
 MB_PER_VCPU = 1769
 """Lambda gives a function one vCPU per 1,769 MB (AWS Lambda developer guide, "Configuring memory")."""
@@ -15,6 +15,7 @@ class WorkerEnvironment(BaseModel):
     artifacts_bucket: str = Field(alias="ARTIFACTS_BUCKET", min_length=1)
     exchange_bucket: str = Field(alias="EXCHANGE_BUCKET", min_length=1)
     exchange_table: str = Field(alias="EXCHANGE_TABLE", min_length=1)
+    worker_memory_sizes: Json[list[int]] = Field(alias="WORKER_MEMORY_SIZES")
     memory_mb: PositiveInt = Field(alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
 
     @classmethod

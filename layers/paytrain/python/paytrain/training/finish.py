@@ -1,22 +1,24 @@
-"""Finish: export the model of the last checkpoint, evaluate it, write history and receipt."""
+"""Finish: export the model of the last checkpoint, write history and receipt, then evaluate in the time left."""
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from paytrain import receipt
+from paytrain.limits import seconds_until_limits
+from paytrain.metering import Spending
 from paytrain.plan import Plan
-from paytrain.run import RUN_STOPPED, Checkpoint, Items, Keys, newest_complete
+from paytrain.run import RUN_STOPPED, Checkpoint, Items, Keys, complete, newest
 from paytrain.store import Artifacts, RunTable
 from paytrain.training import sandbox, state
 from paytrain.training.environment import WorkerEnvironment
+from paytrain.training.evaluation import evaluate
+from paytrain.training.export import export
 
 _STOP_SECONDS = 120.0
 """How long workers may take to see the mark, finish their round and save."""
@@ -28,8 +30,9 @@ def finish(
     environment: WorkerEnvironment,
     failure: dict[str, str] | None,
     seconds_left: Callable[[], float],
+    spending: Spending,
 ) -> dict[str, Any]:
-    """End a run.
+    """End a run; ending it again gives the same.
 
     Parameters
     ----------
@@ -43,7 +46,6 @@ def finish(
     dict
         A few lines for the execution's output: status, model, weights_sha256, metrics, seconds, dollars.
     """
-    began = time.monotonic()
     artifacts, keys = Artifacts(environment.artifacts_bucket), Keys(run_id)
     table = RunTable(environment.run_table, run_id)
     plan = Plan.model_validate_json(artifacts.get(keys.plan))
@@ -51,44 +53,63 @@ def finish(
         _wait_for_workers(plan, table, seconds_left)
     checkpoint = _last_checkpoint(plan, table, artifacts)
 
-    sandbox.keep_only([plan.prepared.train, plan.prepared.validation])
-    rows = sandbox.data_of(plan.prepared.train)
-    trainer = sandbox.trainer_of(plan.job, plan.prepared.model, rows)
+    sandbox.keep_only([(plan.prepared.sample,), plan.prepared.validation])
+    trainer = sandbox.trainer_of(plan, sandbox.data_of((plan.prepared.sample,)))
     progress = state.load(trainer, artifacts, keys, checkpoint, rank=0)
     state.average_own(trainer, artifacts, keys, checkpoint, plan.workers)
     trainer.model.optimizer.finalize_variable_values(trainer.trainable)
-    artifacts.put(keys.model, _exported(trainer.model))
+    export(trainer.model, artifacts, keys.model)
     artifacts.put_json(keys.history, progress.history)
-
     results: dict[str, float] = dict(progress.history[-1]) if progress.history else {}
-    if plan.prepared.validation:
-        validation = sandbox.data_of(plan.prepared.validation)
-        size = plan.job.batch_size
-        scores = trainer.model.evaluate(validation.x, validation.y, batch_size=size, verbose=0, return_dict=True)
-        results |= {f"val_{name}": float(value) for name, value in scores.items()}
+    limit = _limit(table)
+    run, outcomes, spent = table.get(Items.RUN) or {}, table.all_outcomes(), table.spent()
+    digest = weights_sha256(trainer.model)
 
-    bill = receipt.make(
-        plan,
-        run=table.get(Items.RUN) or {},
-        outcomes=table.all_outcomes(),
-        final=checkpoint,
-        failure=failure,
-        weights_sha256=weights_sha256(trainer.model),
-        results=results,
-        finish_seconds=time.monotonic() - began,
-        ended=datetime.now(UTC),
-    )
-    artifacts.put_json(keys.receipt, bill)
+    def write_receipt(evaluation: str) -> dict[str, Any]:
+        bill = receipt.make(
+            plan,
+            run=run,
+            outcomes=outcomes,
+            final=checkpoint,
+            failure=failure,
+            limit=limit,
+            weights_sha256=digest,
+            results=results,
+            evaluation=evaluation,
+            # The receipt's own request is still to come, and the record of this invocation.
+            spent=[*spent, spending.so_far(s3_put=1, dynamodb_requests=1, dynamodb_write_units=1)],
+            ended=datetime.now(UTC),
+        )
+        artifacts.put_json(keys.receipt, bill)
+        return bill
+
+    # Whatever becomes of the evaluation, model and receipt are there.
+    begun, usd = time.monotonic(), write_receipt(evaluation="not finished")["usd"]
+    until_limits = seconds_until_limits(plan, usd=usd, now=time.time())
+
+    def seconds_for_scores() -> float:
+        return min(seconds_left(), until_limits - (time.monotonic() - begun))
+
+    scores, evaluation = evaluate(trainer, plan, seconds_for_scores)
+    results |= scores
+    bill = write_receipt(evaluation)
     return {
         "run_id": run_id,
         "status": bill["status"],
-        "model": f"s3://{artifacts.bucket}/{keys.model}",
-        "receipt": f"s3://{artifacts.bucket}/{keys.receipt}",
+        "model": artifacts.uri(keys.model),
+        "receipt": artifacts.uri(keys.receipt),
         "weights_sha256": bill["weights_sha256"],
         "results": results,
+        "evaluation": evaluation,
         "seconds": bill["seconds"],
         "usd": bill["usd"],
     }
+
+
+def _limit(table: RunTable) -> str:
+    """The limit that CloseLap found reached when it ended the run; empty if it was none."""
+    closed = table.get(Items.closed(*table.newest_start())) or {}
+    return str(closed.get("stopped_by", ""))
 
 
 def _wait_for_workers(plan: Plan, table: RunTable, seconds_left: Callable[[], float]) -> None:
@@ -111,16 +132,8 @@ def weights_sha256(model: keras.Model) -> str:
 
 
 def _last_checkpoint(plan: Plan, table: RunTable, artifacts: Artifacts) -> Checkpoint:
-    """The checkpoint that CloseLap chose as the last; without one, the newest that is complete."""
-    final = table.get(Items.FINAL)
-    if final is not None:
-        return Checkpoint.model_validate(final)
-    newest = newest_complete(artifacts.checkpoints(plan.run_id), plan.workers, plan.prepared.has_own_state)
-    return newest or Checkpoint(step=0, lap=0, attempt=0)
-
-
-def _exported(model: keras.Model) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        model.save(path)
-        return path.read_bytes()
+    """The checkpoint that CloseLap chose as the last; without one, the newest that is complete, once and for all."""
+    if table.get(Items.FINAL) is None:
+        found = artifacts.checkpoints(plan.run_id)
+        table.put_once(Items.FINAL, newest(complete(found, plan.workers, plan.has_rank_parts)))
+    return Checkpoint.model_validate(table.get(Items.FINAL))

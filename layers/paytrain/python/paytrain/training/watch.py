@@ -12,6 +12,8 @@ from paytrain.run import Items
 from paytrain.store import RunTable
 
 _INTERVAL_SECONDS = 2.0
+_FOR_GOOD = ("AccessDeniedException", "ResourceNotFoundException")
+"""What a run table answers whose stack has been changed under the run; no later request would fare better."""
 
 
 class Watch:
@@ -25,6 +27,7 @@ class Watch:
         self._abort_item = Items.abort(lap, attempt)
         self._ended = threading.Event()
         self._aborted = threading.Event()
+        self._locked_out = threading.Event()
         self._asked = threading.Event()
         self._report: dict[str, Any] | None = None
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -43,7 +46,7 @@ class Watch:
         return self._asked.is_set()
 
     def leave_if_aborted(self) -> None:
-        """Raise when another rank, or Step Functions for a dead one, has aborted the attempt.
+        """Raise when another rank, or Step Functions for a dead one, has aborted the attempt; or when nobody can say.
 
         Raises
         ------
@@ -51,6 +54,8 @@ class Watch:
         """
         if self._aborted.is_set():
             raise AttemptAborted("Another worker has failed; this one leaves so that the lap can be tried again.")
+        if self._locked_out.is_set():
+            raise AttemptAborted("The run table is closed to this worker: its stack was changed while the run was on.")
 
     def report(self, progress: dict[str, Any]) -> None:
         """Hand over what the progress item shall say next."""
@@ -65,7 +70,11 @@ class Watch:
         """A table that cannot be asked now will be asked again; training does not depend on it."""
         try:
             call()
-        except (BotoCoreError, ClientError) as error:
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _FOR_GOOD:
+                self._locked_out.set()
+            logger.warning("the run table refused", extra={"cause": str(error)})
+        except BotoCoreError as error:
             logger.warning("the run table did not answer", extra={"cause": str(error)})
 
     def _look(self) -> None:

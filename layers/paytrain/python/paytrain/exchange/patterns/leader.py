@@ -3,32 +3,27 @@
 Two hops; the leader moves W·M bytes down. The reference that the other patterns are tested against.
 """
 
-from paytrain.exchange.frame import Tally
 from paytrain.exchange.operations import Prefetch, Steps, Wait
 from paytrain.exchange.patterns.member import Member
-from paytrain.exchange.reduce import RankOrderSum
 
 LEADER = 0
 
 
 def leader(member: Member) -> Steps:
     """Sum a segment over all ranks; returns the summed :class:`Tally`, the values go to ``member.out``."""
-    size = member.values.size
+    everything = slice(0, member.elements)
     if member.rank != LEADER:
-        stored = yield member.put(0, [member.values], member.tally)
-        summed = Prefetch([member.get(1, LEADER, size)])
-        frame = member.read(*(yield from summed.next()), size)
-        member.out[:] = frame.values
+        stored = yield member.put(0, [everything])
+        summed = Prefetch([member.get(1, LEADER, member.elements)], member.window)
+        tally = member.accept(*(yield from summed.next()), everything)
         yield Wait(stored)
-        return frame.tally
+        return tally
 
-    pieces = Prefetch(member.get(0, peer, size) for peer in member.peers)
-    total = RankOrderSum(member.out)
-    total.add(member.values, member.tally)
+    pieces = Prefetch((member.get(0, peer, member.elements) for peer in member.peers), member.window)
+    total = member.sum_of(everything)
+    total.add_own()
     for _ in member.peers:
-        frame = member.read(*(yield from pieces.next()), size)
-        total.add(frame.values, frame.tally)
-    tally: Tally = total.tally
-    stored = yield member.put(1, [member.out], tally)
+        total.add(*(yield from pieces.next()))
+    stored = yield member.put_sum(1, [everything], total.tally)
     yield Wait(stored)
-    return tally
+    return total.tally

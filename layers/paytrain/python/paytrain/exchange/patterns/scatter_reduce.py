@@ -7,39 +7,33 @@ A rank's first object has one frame per owner except itself: its own piece never
 from collections.abc import Iterator, Sequence
 
 from paytrain.channels.base import Part
-from paytrain.exchange.frame import Tally
 from paytrain.exchange.operations import Get, Prefetch, Steps, Wait
 from paytrain.exchange.patterns.member import Member
-from paytrain.exchange.reduce import RankOrderSum
 from paytrain.exchange.segments import even_slices
 
 
 def scatter_reduce(member: Member) -> Steps:
     """Sum a segment over all ranks; returns the summed :class:`Tally`, the values go to ``member.out``."""
-    slices = even_slices(member.values.size, member.world_size)
+    slices = even_slices(member.elements, member.world_size)
     sizes = [s.stop - s.start for s in slices]
-    mine = slices[member.rank]
-    scattered = yield member.put(0, [member.values[slices[owner]] for owner in member.peers], member.tally)
-    pieces = Prefetch(_pieces_of(member, sizes))
+    scattered = yield member.put(0, [slices[owner] for owner in member.peers])
+    pieces = Prefetch(_pieces_of(member, sizes), member.window)
     yield from pieces.start()
-    total = RankOrderSum(member.out[mine])
+    total = member.sum_of(slices[member.rank])
     for rank in range(member.world_size):
         if rank == member.rank:
-            total.add(member.values[mine], member.tally)
+            total.add_own()
         else:
-            frame = member.read(*(yield from pieces.next()), sizes[member.rank])
-            total.add(frame.values, frame.tally)
-    tally: Tally = total.tally
+            total.add(*(yield from pieces.next()))
 
-    reduced = yield member.put(1, [member.out[mine]], tally)
-    sums = Prefetch(member.get(1, owner, sizes[owner]) for owner in member.peers)
+    reduced = yield member.put_sum(1, [slices[member.rank]], total.tally)
+    sums = Prefetch((member.get(1, owner, sizes[owner]) for owner in member.peers), member.window)
     yield from sums.start()
     for owner in member.peers:
-        frame = member.read(*(yield from sums.next()), sizes[owner])
-        member.out[slices[owner]] = frame.values
+        member.accept(*(yield from sums.next()), slices[owner])
     yield Wait(scattered)
     yield Wait(reduced)
-    return tally
+    return total.tally
 
 
 def _pieces_of(member: Member, sizes: Sequence[int]) -> Iterator[Get]:

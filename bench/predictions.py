@@ -1,0 +1,130 @@
+"""What the planner predicts of whole runs in the laptop twin, after a calibration of the twin, and what they take.
+
+The twin differs from AWS in two things that no profile has: all workers share this machine's processors, and nothing
+limits its links. So the calibration is the product's own, for the channels' latencies, and for every number of workers
+one short run over Memcached, for the time of a step and of a start when so many share the machine.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from bench.runs import read, run
+from local.stack import Stack
+from paytrain.control.predicted import facts_of
+from paytrain.exchange.simulator.profile import Network, Profile, of
+from paytrain.job import Job
+from paytrain.plan import Prepared
+from paytrain.planner import profile
+from paytrain.planner.estimate import Estimate, Estimator
+from paytrain.planner.question import Cache, Choice, Deployment, JobFacts
+from paytrain.run import Keys
+from paytrain.store import Artifacts
+
+CHANNELS = ("memcached", "s3", "dynamodb")
+WORKERS = (2, 4)
+EPOCHS, EPOCHS_OF_CALIBRATION = 8, 2
+PATTERN, MEMORY_MB = "scatter_reduce", 1769
+JOB = {
+    "model": "example:mnist",
+    "data": "example:mnist",
+    "batch_size": 512,
+    "memory_mb": MEMORY_MB,
+    "pattern": PATTERN,
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One run.
+
+    Attributes
+    ----------
+    predicted, actual
+        Seconds from start to end.
+    parts
+        Predicted seconds by part.
+    phases
+        Seconds per worker and phase, as the receipt has them.
+    """
+
+    channel: str
+    workers: int
+    predicted: float
+    actual: float
+    parts: dict[str, float]
+    phases: dict[str, float]
+
+    @property
+    def error(self) -> float:
+        """Of the prediction, as a share of what the run took."""
+        return self.predicted / self.actual - 1
+
+
+def measure(stack: Stack) -> list[Prediction]:
+    """Calibrate, then run every channel with every number of workers."""
+    artifacts = Artifacts(stack.artifacts_bucket)
+    run(stack, {"calibrate": True})
+    known = of(profile.over_built_in(profile.measured(artifacts)))
+    stack.s3.delete_object(Bucket=stack.artifacts_bucket, Key=profile.KEY)
+    twin = replace(
+        known,
+        network=Network(function=math.inf, function_burst_bytes=0.0, function_burst=math.inf, vpc=math.inf),
+        node_base=dict.fromkeys(known.node_base, math.inf),
+    )
+    return [prediction for workers in WORKERS for prediction in _with(stack, workers, twin)]
+
+
+def tables(predictions: list[Prediction]) -> str:
+    """The results as Markdown."""
+    lines = [
+        "| channel | W | predicted, s | took, s | error |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {one.channel} | {one.workers} | {one.predicted:.1f} | {one.actual:.1f} | {one.error:+.0%} |"
+            for one in predictions
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(predictions: list[Prediction], folder: Path) -> Path:
+    """Write ``predictions.json`` and ``predictions.md``; returns the latter's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "predictions.json").write_text(json.dumps([asdict(one) for one in predictions], indent=1))
+    path = folder / "predictions.md"
+    path.write_text(tables(predictions))
+    return path
+
+
+def _with(stack: Stack, workers: int, twin: Profile) -> Iterator[Prediction]:
+    short = JOB | {"workers": workers, "channel": "memcached", "epochs": EPOCHS_OF_CALIBRATION}
+    run(stack, short)
+    run_id = run(stack, short)
+    receipt, prepared = read(stack, Keys(run_id).receipt), read(stack, Keys(run_id).prepared)
+    seconds = receipt["phases_total"]
+    step = (seconds["compute"] + seconds["apply"]) / receipt["steps"] / workers
+    here = replace(twin, worker_start=seconds["start"] / workers)
+    for channel in CHANNELS:
+        job = JOB | {"workers": workers, "channel": channel, "epochs": EPOCHS}
+        facts = replace(facts_of(Job.model_validate(job), Prepared.model_validate(prepared)), step_seconds=step)
+        estimate = _estimate(facts, channel, workers, here)
+        receipt = read(stack, Keys(run(stack, job)).receipt)
+        yield Prediction(
+            channel,
+            workers,
+            estimate.seconds.expected,
+            receipt["seconds"],
+            {name: part.expected for name, part in estimate.second_parts.items()},
+            {name: total / workers for name, total in receipt["phases_total"].items()},
+        )
+
+
+def _estimate(facts: JobFacts, channel: str, workers: int, twin: Profile) -> Estimate:
+    cache = Cache("provisioned", "cache.t4g.micro") if channel == "memcached" else None
+    choice = Choice(channel, PATTERN, workers, MEMORY_MB, cache=cache)
+    estimate = Estimator(facts, Deployment(), twin).estimate(choice)
+    assert isinstance(estimate, Estimate)
+    return estimate

@@ -1,0 +1,1 @@
+"""The worker image, built and run as Lambda would; see docs/image.md."""

@@ -1,0 +1,218 @@
+"""The planner: estimates that add up, a search that keeps its limits, honest refusals."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from paytrain.exchange.simulator.profile import built_in
+from paytrain.planner import compute
+from paytrain.planner.estimate import Estimate, Estimator
+from paytrain.planner.question import Cache, Choice, Deployment, JobFacts, Open
+from paytrain.planner.search import search
+
+JOB = JobFacts(parameters=225_402, samples=60_000, batch_size=64, epochs=3, step_seconds=0.1, validation_samples=10_000)
+CACHE = Cache("provisioned", "cache.m7g.large")
+DEPLOYMENT = Deployment(channels=("s3", "dynamodb", "memcached"), caches=(CACHE,))
+CHOICES = (
+    Choice("s3", "scatter_reduce", 4, 1769),
+    Choice("dynamodb", "all_gather", 2, 3008),
+    Choice("memcached", "scatter_reduce", 16, 1769, "int8", 1, CACHE),
+    Choice("s3", "hierarchical", 64, 1769, "float32", 16),
+    Choice("memcached", "scatter_reduce", 8, 1769, "float32", 1, replace(CACHE, mode="per_execution")),
+)
+
+
+def estimated(choice: Choice, job: JobFacts = JOB, deployment: Deployment = DEPLOYMENT) -> Estimate:
+    answer = Estimator(job, deployment, built_in()).estimate(choice)
+    assert isinstance(answer, Estimate)
+    return answer
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+def test_parts_add_up_and_ranges_enclose(choice: Choice) -> None:
+    estimate = estimated(choice)
+    for total, parts in ((estimate.seconds, estimate.second_parts), (estimate.usd, estimate.usd_parts)):
+        assert total.expected == pytest.approx(sum(part.expected for part in parts.values()))
+        assert 0 < total.low < total.expected < total.high
+        assert all(0 <= part.low <= part.expected <= part.high for part in parts.values())
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+def test_no_plan_beats_its_own_bound(choice: Choice) -> None:
+    estimator, estimate = Estimator(JOB, DEPLOYMENT, built_in()), estimated(choice)
+    seconds, usd = estimator.at_least(choice)
+    assert seconds <= estimate.seconds.expected
+    assert usd <= estimate.usd.expected
+
+
+def test_steps_and_rounds_are_counted_as_they_are_run() -> None:
+    estimate = estimated(Choice("s3", "hierarchical", 64, 1769, sync_every=4))
+    # 60,000 samples in global batches of 4,096 are 15 steps an epoch, with a round after 4, 8, 12 and 15.
+    assert (estimate.steps, estimate.rounds) == (45, 12)
+
+
+def test_local_steps_exchange_weights_and_optimizer() -> None:
+    exchange = Estimator(JOB, DEPLOYMENT, built_in()).exchange(Choice("s3", "all_gather", 4, 1769, "int8", 2))
+    assert (exchange.elements, exchange.wire) == (3 * 225_402, "int8")
+
+
+def test_a_long_run_is_cut_into_laps() -> None:
+    long = estimated(Choice("s3", "scatter_reduce", 4, 1769), replace(JOB, epochs=100))
+    assert long.laps > 1
+    assert long.seconds.expected > (long.laps - 1) * 800
+
+
+def test_a_calibrated_start_is_planned_with() -> None:
+    # Given the profile of an account whose workers start in 3 s, not in 10
+    measured = replace(built_in(), worker_start=3.0)
+    # When a plan is estimated with it
+    quick = Estimator(JOB, DEPLOYMENT, measured).estimate(CHOICES[0])
+    assert isinstance(quick, Estimate)
+    # Then it is shorter by 7 s twice: for the gang, and for Prepare before it
+    assert estimated(CHOICES[0]).seconds.expected - quick.seconds.expected == pytest.approx(14)
+
+
+def test_a_cache_of_small_items_is_asked_more_often() -> None:
+    # Given 12 MB over a cache with items of 8 MiB, and over one with items of 1 MiB
+    job = replace(JOB, parameters=3_000_000)
+    large = Choice("memcached", "leader", 4, 1769, cache=CACHE)
+    small = replace(large, cache=replace(CACHE, item_bytes=2**20))
+    # Then the smaller items take longer
+    assert estimated(small, job).round_seconds > estimated(large, job).round_seconds
+
+
+def test_a_made_cache_costs_whole_hours_and_its_minutes() -> None:
+    provisioned, made = (
+        estimated(Choice("memcached", "scatter_reduce", 8, 1769, cache=Cache(mode, "cache.m7g.large")))
+        for mode in ("provisioned", "per_execution")
+    )
+    assert made.usd_parts["cache"].expected == pytest.approx(0.158)
+    assert provisioned.usd_parts["cache"].expected < 0.158
+    assert made.seconds.expected == pytest.approx(provisioned.seconds.expected + 450)
+
+
+def test_memory_buys_processors_up_to_six() -> None:
+    assert compute.step_seconds(1.0, 1769, 884.5) == pytest.approx(2.0)
+    assert compute.step_seconds(1.0, 1769, 1769) == pytest.approx(1.0)
+    assert 1 / 6 < compute.step_seconds(1.0, 1769, 10_240) < 1 / 3
+    assert compute.straggler(1) == 1.0
+    assert 1.0 < compute.straggler(4) < compute.straggler(256) < 1.1
+
+
+def test_a_lap_must_hold_a_round() -> None:
+    slow = replace(JOB, step_seconds=1000.0)
+    answer = Estimator(slow, DEPLOYMENT, built_in()).estimate(Choice("s3", "scatter_reduce", 4, 1769))
+    assert isinstance(answer, str)
+    assert answer.startswith("a round takes 1,0")
+
+
+def test_the_front_is_what_no_plan_beats() -> None:
+    found = search(JOB, DEPLOYMENT)
+    assert found.front
+    for one in found.front:
+        for other in found.considered:
+            is_faster = other.seconds.expected < one.seconds.expected
+            assert not (is_faster and other.usd.expected < one.usd.expected)
+    times = [each.seconds.expected for each in found.front]
+    assert times == sorted(times)
+
+
+def test_nothing_is_lost_by_leaving_out_what_cannot_win() -> None:
+    # Given the front, and every plan that the search could have looked at
+    found = search(JOB, DEPLOYMENT, Open(workers=(1, 2, 4, 8, 16)))
+    estimator = Estimator(JOB, DEPLOYMENT, built_in())
+    every = [
+        estimator.estimate(Choice(channel, pattern, workers, memory, cache=CACHE if channel == "memcached" else None))
+        for channel in ("s3", "dynamodb", "memcached")
+        for pattern in ("all_gather", "scatter_reduce", "hierarchical")
+        for workers in (2, 4, 8, 16)
+        for memory in DEPLOYMENT.memory_sizes
+        if pattern != "hierarchical" or workers > 8
+    ]
+    # Then no plan beats the front
+    for each in every:
+        assert isinstance(each, Estimate)
+        assert any(
+            one.seconds.expected <= each.seconds.expected and one.usd.expected <= each.usd.expected
+            for one in found.front
+        )
+
+
+def test_every_channel_stays_in_the_comparison() -> None:
+    # Given a job that one function does best
+    small = replace(JOB, step_seconds=0.02)
+    found = search(small, DEPLOYMENT)
+    assert found.recommended is not None
+    assert found.recommended.choice.workers == 1
+    # Then the best plans over every channel are considered nevertheless
+    for channel in ("s3", "dynamodb", "memcached"):
+        assert any(each.choice.channel == channel and each.choice.workers == 2 for each in found.considered)
+
+
+def test_a_deadline_gets_the_cheapest_and_a_budget_the_fastest_plan() -> None:
+    free = search(JOB, DEPLOYMENT)
+    middle = free.front[len(free.front) // 2]
+    minutes, usd = middle.seconds.expected / 60, middle.usd.expected
+    by_time = search(JOB, DEPLOYMENT, deadline_minutes=minutes).recommended
+    by_money = search(JOB, DEPLOYMENT, budget_usd=usd).recommended
+    assert by_time is not None
+    assert by_money is not None
+    assert by_time.choice == by_money.choice == middle.choice
+
+
+def test_when_nothing_keeps_the_limits_it_says_what_could() -> None:
+    found = search(JOB, DEPLOYMENT, budget_usd=1e-6, deadline_minutes=0.1)
+    assert found.recommended is None
+    assert found.reasons[0].startswith("No plan keeps $1e-06 and 0.1 minutes: the cheapest costs $")
+
+
+def test_another_wire_is_taken_only_when_needed() -> None:
+    options = Open(wires=("float32", "int8"), sync_every=(1, 16))
+    relaxed = search(JOB, DEPLOYMENT, options)
+    assert relaxed.recommended is not None
+    assert (relaxed.recommended.choice.wire, relaxed.recommended.choice.sync_every) == ("float32", 1)
+    # Given a deadline that no exact plan keeps
+    exact = search(JOB, DEPLOYMENT).front[0].seconds.expected
+    fastest = relaxed.front[0].seconds.expected
+    assert fastest < exact
+    found = search(JOB, DEPLOYMENT, options, deadline_minutes=(exact + fastest) / 2 / 60)
+    # Then one that changes the result is recommended, and says so
+    assert found.recommended is not None
+    assert "changes the result" in found.reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("job", "deployment", "options", "reason"),
+    [
+        (JOB, replace(DEPLOYMENT, max_workers=10), Open(workers=(16,)), "only 10 functions may run at once"),
+        (replace(JOB, parameters=100_000_000), DEPLOYMENT, Open(workers=(4,)), "a worker needs 2,"),
+        (JOB, Deployment(channels=("s3",)), Open(channels=("dynamodb",), workers=(4,)), "dynamodb is not deployed"),
+        (
+            replace(JOB, parameters=25_000_000),
+            replace(DEPLOYMENT, caches=(Cache("provisioned", "cache.t4g.micro"),)),
+            Open(channels=("memcached",), workers=(4,)),
+            "two rounds take 763 MB, and the cache holds 412",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(
+    job: JobFacts, deployment: Deployment, options: Open, reason: str
+) -> None:
+    found = search(job, deployment, options)
+    assert any(given.startswith(reason) for given in found.refused.values())
+
+
+def test_it_says_when_lambda_is_not_the_place() -> None:
+    # Given a large model with little to compute: all time goes into the exchange, and one worker is too slow
+    heavy = replace(JOB, parameters=20_000_000, step_seconds=2.0, epochs=20)
+    found = search(heavy, DEPLOYMENT, Open(channels=("dynamodb",), workers=(8, 16)))
+    assert found.advice.startswith("Do not use Lambda for this: ")
+    # And a job of seconds, for which an instance takes too long to start
+    assert search(replace(JOB, samples=1000), DEPLOYMENT).advice == ""
+
+
+def test_the_small_functions_can_search_without_numpy() -> None:
+    code = "import sys, paytrain.planner.search; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
