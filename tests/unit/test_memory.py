@@ -79,7 +79,7 @@ def test_a_trainer_that_is_done_lets_go_of_its_variables() -> None:
 def test_nothing_of_a_traced_step_stays_when_its_trainer_is_gone() -> None:
     # Given what is alive before
     gc.collect()
-    before = {id(each) for each in gc.get_objects() if isinstance(each, FuncGraph)}
+    before = _graphs()
     # When trainers have come, traced their functions, and gone
     x, y = keras_models.digits(8, "float32")
     for _ in range(3):
@@ -90,5 +90,10 @@ def test_nothing_of_a_traced_step_stays_when_its_trainer_is_gone() -> None:
         keras.backend.clear_session()
     gc.collect()
     # Then no graph of theirs is left, which would grow a warm sandbox with every model
-    left = [each.name for each in gc.get_objects() if isinstance(each, FuncGraph) and id(each) not in before]
-    assert left == []
+    known = {id(each) for each in before}
+    assert [each.name for each in _graphs() if id(each) not in known] == []
+
+
+def _graphs() -> list[FuncGraph]:
+    """All that are alive; by type(), for isinstance() asks a weak proxy for what it points to, which may be gone."""
+    return [each for each in gc.get_objects() if issubclass(type(each), FuncGraph)]
