@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from paytrain.errors import JobError
-from paytrain.memory import MB, RUNTIME_BYTES, Need, peak_mb, refuse_too_large
+from paytrain.memory import MB, RUNTIME_BYTES, Need, refuse_too_large
 from paytrain.training.data import Rows
 from tests.unit import keras_models
 
