@@ -12,6 +12,7 @@ import numpy as np
 
 from paytrain.errors import JobError, on_one_line
 from paytrain.exchange.wires import WIRES
+from paytrain.training.weights_file import few_copies
 
 _ADDITIVE_METRICS = (
     keras.metrics.Mean,
@@ -63,7 +64,8 @@ def load_model(file: IO[bytes], uri: str) -> keras.Model:
                 archive.extractall(folder)
             # A model that was saved before its first step has no optimizer state to load.
             warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
-            model = keras.models.load_model(folder, safe_mode=True)
+            with few_copies():
+                model = keras.models.load_model(folder, safe_mode=True)
     except Exception as error:
         if "`Lambda` layer" in str(error):
             raise JobError(
