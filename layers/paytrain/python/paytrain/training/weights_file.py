@@ -1,4 +1,4 @@
-"""Keras' reading of a weights file, with fewer copies: three of every array on its way into a variable are two too many."""
+"""Keras' weights file, read with fewer copies: it makes three of every array on the way into a variable."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
