@@ -20,7 +20,7 @@ from paytrain.exchange.votes import Vote
 from paytrain.exchange.wires import WIRES
 from paytrain.exchange.wires.residuals import residuals_of
 from paytrain.limits import limits_reached
-from paytrain.memory import peak_mb
+from paytrain.memory import give_back_freed, peak_mb
 from paytrain.metering import Spending
 from paytrain.plan import Plan
 from paytrain.run import Checkpoint, Items, Keys, Outcome, Start
@@ -131,6 +131,8 @@ class Loop:
         self._replica = self._replica_of(self._feed_of(self._rows, self._batches))
         self._residuals = residuals_of(plan.wire)
         self._progress = state.load(self._trainer, self._artifacts, self._keys, checkpoint, self._rank, self._residuals)
+        # Model and checkpoint came in pieces, which the rounds have no use for.
+        give_back_freed()
 
     def _feed_of(self, rows: Rows, batches: Batches) -> Feed:
         return Feed(rows, batches, self._rank, self._trainer.divisors(rows), self._trainer.losses.is_sum)
