@@ -17,9 +17,9 @@ from paytrain.channels.constants import (
 )
 from paytrain.planner.traffic import Hop
 
-_ITEM_NAMES_BYTES = 24
-"""Of a DynamoDB item, beside its content and key: the attributes' names and its expiry."""
-_KEY_BYTES = 60
+_ITEM_NAMES_BYTES = len("key") + len("b") + len("expires_at") + 6
+"""Of a DynamoDB item, beside its content and key: the attributes' names, and its expiry, ten digits in six bytes."""
+_KEY_BYTES = len("run-0123456789ab/0/0/1234/0/0/12/0/1")
 """Of an item's key, about: run, lap, attempt, round, segment, hop, rank, part and chunk."""
 
 
