@@ -18,10 +18,11 @@ from paytrain.control.environment import CloseEnvironment, SweepEnvironment
 from paytrain.control.open_cache import WAIT_SECONDS, open_cache
 from paytrain.control.sweep_caches import LEAVE_SECONDS, sweep_caches
 from paytrain.errors import CacheNotOpened
+from paytrain.job import Job
 from paytrain.plan import Plan
 from paytrain.run import Keys, cache_id_of
 from paytrain.store import Artifacts
-from tests.unit.plans import plan
+from tests.unit.plans import RESERVE, plan
 
 BUCKET, PREFIX = "artifacts-of-caches", "paytrain-test"
 PATIENT = 900.0
@@ -128,6 +129,7 @@ def test_the_endpoint_is_the_one_that_lists_the_nodes(run_id: str, serve: Callab
 
 def test_a_cluster_is_waited_for_but_not_for_ever(run_id: str, serve: Callable[..., None]) -> None:
     # given a cluster that is being created
+    Artifacts(BUCKET).put(Keys(run_id).plan, plan(run_id=run_id))
     serve(elasticache=ElastiCache("own", "creating"))
 
     # when, then
@@ -139,13 +141,33 @@ def test_a_cluster_is_waited_for_but_not_for_ever(run_id: str, serve: Callable[.
 
 
 @pytest.mark.parametrize("status", ["create-failed", "incompatible-network", "deleting", "restore-failed"])
-def test_a_cluster_that_will_not_come_is_not_waited_for(status: str, serve: Callable[..., None]) -> None:
+def test_a_cluster_that_will_not_come_is_not_waited_for(status: str, run_id: str, serve: Callable[..., None]) -> None:
     # given
+    Artifacts(BUCKET).put(Keys(run_id).plan, plan(run_id=run_id))
     serve(elasticache=ElastiCache("own", status))
 
     # when, then
     with pytest.raises(CacheNotOpened, match=f"own, is {status} after 0 minutes"):
-        opened({"run_id": "run", "cache_id": "own"})
+        opened({"run_id": run_id, "cache_id": "own"})
+
+
+def test_a_cluster_is_not_waited_for_beyond_the_deadline(run_id: str, serve: Callable[..., None]) -> None:
+    # given a run that must end within ten minutes, a minute of which a lap and Finish take, and was begun 8.5 ago
+    serve(elasticache=ElastiCache("own", "creating"))
+    reserve = RESERVE.model_copy(
+        update={"started": time.time() - 8.5 * 60, "lap_seconds": 20.0, "finish_seconds": 40.0}
+    )
+    within = plan(run_id=run_id, job=Job(deadline_minutes=10), reserve=reserve)
+    Artifacts(BUCKET).put(Keys(run_id).plan, within)
+    assert opened({"run_id": run_id, "cache_id": "own"})["cache"] == "creating"
+
+    # when a minute has passed
+    later = reserve.model_copy(update={"started": reserve.started - 60})
+    Artifacts(BUCKET).put(Keys(run_id).plan, within.model_copy(update={"reserve": later}))
+
+    # then
+    with pytest.raises(CacheNotOpened, match="own, is creating after 0 minutes, and deadline_minutes = 10 leaves no"):
+        opened({"run_id": run_id, "cache_id": "own"})
 
 
 @pytest.fixture

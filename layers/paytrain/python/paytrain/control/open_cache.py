@@ -5,6 +5,7 @@ from typing import Any
 
 from paytrain.control.environment import CloseEnvironment
 from paytrain.errors import CacheNotOpened
+from paytrain.limits import minutes_at_end
 from paytrain.plan import Plan
 from paytrain.run import Keys
 from paytrain.store import Artifacts, client
@@ -31,15 +32,15 @@ def open_cache(event: dict[str, Any], environment: CloseEnvironment) -> dict[str
     Raises
     ------
     CacheNotOpened
-        When the cluster will not become available.
+        When the cluster will not become available, or too late for the run's deadline.
     """
     cache_id, since = event["cache_id"], event.get("waiting_since", time.time())
     answer = client("elasticache").describe_cache_clusters(CacheClusterId=cache_id, ShowCacheNodeInfo=True)
     (cluster,) = answer["CacheClusters"]
     status = cluster["CacheClusterStatus"]
+    artifacts, keys = Artifacts(environment.artifacts_bucket), Keys(event["run_id"])
+    plan = Plan.model_validate_json(artifacts.get(keys.plan))
     if status == "available":
-        artifacts, keys = Artifacts(environment.artifacts_bucket), Keys(event["run_id"])
-        plan = Plan.model_validate_json(artifacts.get(keys.plan))
         artifacts.put(keys.plan, plan.model_copy(update={"cache_endpoint": _endpoint(cluster)}))
         return {**event, "cache": "available", "waiting_since": since}
     waited = time.time() - since
@@ -47,6 +48,13 @@ def open_cache(event: dict[str, Any], environment: CloseEnvironment) -> dict[str
         raise CacheNotOpened(
             f"The Memcached cluster of this run, {cache_id}, is {status} after {waited / 60:.0f} minutes: see its "
             'events in ElastiCache, try another cache_node_type, or use channel = "s3".'
+        )
+    deadline = plan.job.deadline_minutes
+    if deadline is not None and minutes_at_end(plan, now=time.time(), seconds=plan.reserve.lap_seconds) > deadline:
+        raise CacheNotOpened(
+            f"The Memcached cluster of this run, {cache_id}, is {status} after {waited / 60:.0f} minutes, and "
+            f"deadline_minutes = {deadline:g} leaves no time for a lap: allow more minutes, deploy with "
+            'cache_mode = provisioned, or use channel = "s3".'
         )
     return {**event, "cache": "creating", "waiting_since": since}
 
