@@ -1,8 +1,10 @@
 """What the planner predicts of whole runs in the laptop twin, after a calibration of the twin, and what they take.
 
-The twin differs from AWS in two things that no profile has: all workers share this machine's processors, and nothing
-limits its links. So the calibration is the product's own, for the channels' latencies, and for every number of workers
-one short run over Memcached, for the time of a step and of a start when so many share the machine.
+The twin differs from AWS in three things that no profile has: all workers share this machine's processors, nothing
+limits its links, and S3 and DynamoDB are one process that serves one request after the other. So the calibration is the
+product's own, for the channels' latencies; what the emulator has served it, while nobody else asked, is taken for all
+that it can serve; and for every number of workers there is one short run over Memcached, for the time of a step and of
+a start when so many share the machine.
 """
 
 import json
@@ -13,12 +15,14 @@ from pathlib import Path
 
 from bench.runs import read, run
 from local.stack import Stack
+from paytrain.channels.constants import DYNAMODB_ITEM_OVERHEAD_BYTES
 from paytrain.control.predicted import facts_of
 from paytrain.exchange.simulator.profile import Network, Profile, of
 from paytrain.job import Job
 from paytrain.plan import Prepared
-from paytrain.planner import profile
+from paytrain.planner import profile, requests
 from paytrain.planner.estimate import Estimate, Estimator
+from paytrain.planner.exchange import Exchange
 from paytrain.planner.question import Cache, Choice, Deployment, JobFacts
 from paytrain.run import Keys
 from paytrain.store import Artifacts
@@ -125,6 +129,36 @@ def _with(stack: Stack, workers: int, twin: Profile) -> Iterator[Prediction]:
 def _estimate(facts: JobFacts, channel: str, workers: int, twin: Profile) -> Estimate:
     cache = Cache("provisioned", "cache.t4g.micro") if channel == "memcached" else None
     choice = Choice(channel, PATTERN, workers, MEMORY_MB, cache=cache)
-    estimate = Estimator(facts, Deployment(), twin).estimate(choice)
+    exchange = Exchange(channel, PATTERN, workers, facts.parameters)
+    estimate = Estimator(facts, Deployment(), with_one_server(twin, exchange)).estimate(choice)
     assert isinstance(estimate, Estimate)
     return estimate
+
+
+def with_one_server(twin: Profile, exchange: Exchange) -> Profile:
+    """The profile with what the emulator can serve of an exchange's requests; Memcached is no part of it."""
+    counts = requests.of_round(exchange.channel, exchange.segments(), exchange.item_bytes)
+    service = twin.services[exchange.channel]
+    if exchange.channel == "s3":
+        put = counts["s3_put"] * service.put.at(0.5) + counts["bytes_up"] / service.put_stream
+        get = counts["s3_get"] * service.get.at(0.5) + counts["bytes_down"] / service.get_stream
+        return replace(twin, s3_puts_per_second=counts["s3_put"] / put, s3_gets_per_second=counts["s3_get"] / get)
+    if exchange.channel == "dynamodb":
+        chunk = exchange.item_bytes - DYNAMODB_ITEM_OVERHEAD_BYTES
+        puts = sum(
+            count * requests.items(size, chunk)
+            for hops in exchange.segments()
+            for hop in hops
+            for size, count in hop.written.items()
+        )
+        put = puts * service.put.at(0.5) + counts["bytes_up"] * service.seconds_per_byte
+        get = (counts["dynamodb_requests"] - puts) * service.get.at(0.5) + counts[
+            "bytes_down"
+        ] * service.seconds_per_byte
+        return replace(
+            twin,
+            dynamodb_partitions=1,
+            dynamodb_write_units=counts["dynamodb_write_units"] / put,
+            dynamodb_read_units=counts["dynamodb_read_units"] / get,
+        )
+    return twin

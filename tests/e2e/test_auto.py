@@ -1,7 +1,10 @@
 """What a job leaves to "auto": Prepare measures, Plan asks the planner, and the run is what the plan says."""
 
+from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
 from tests.e2e import small
@@ -40,3 +43,27 @@ def test_a_run_is_what_the_planner_chose(
     assert receipt["workers"] == workers or workers == "auto"
     assert receipt["workers"] <= samples
     assert receipt["steps"] == plan["total_steps"]
+
+
+def test_a_model_of_float64_travels_as_it_is_when_the_wire_is_left_open(main: Deployment, tmp_path: Path) -> None:
+    # given
+    model = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(3, dtype="float64")])
+    model.compile("sgd", "mse", jit_compile=False)
+    model.save(tmp_path / "double.keras")
+    random = np.random.default_rng(2)
+    job = {
+        "model": main.upload("uploads/double.keras", (tmp_path / "double.keras").read_bytes()),
+        "data": {"train": main.upload("uploads/double.npz", npz(random.random((64, 5)), random.random((64, 3))))},
+        "batch_size": 8,
+        "workers": 2,
+        "memory_mb": 1769,
+        "epochs": 1,
+        "wire": "auto",
+    }
+
+    # when
+    run = main.run(job)
+
+    # then
+    assert run.json("prepared")["exact_wire"] == run.receipt["wire"] == "float64"
+    assert run.receipt["steps"] == 4

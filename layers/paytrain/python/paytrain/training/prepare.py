@@ -53,9 +53,7 @@ def prepare(run_id: str, environment: WorkerEnvironment) -> Prepared:
 
     sandbox.forget_trainers()
     etag = _etag_of(job.model)
-    wire = job.wire if job.wire != AUTO else _exact_wire(job, etag)
-    with opened(job.model, etag) as file:
-        fresh = sandbox.fresh_model(file, job.model, wire, job.learning_rate)
+    fresh, wire = _fresh_model(job, etag)
     trainer = Trainer(fresh, wire, rows.take(slice(1)))
     allowed = list(ranges(trainer.model, trainer.layout))
     refuse_outside(allowed, train, rows)
@@ -150,12 +148,22 @@ def _refuse_data(job: Job, rows: Rows, validation: Rows | None) -> None:
             )
 
 
-def _exact_wire(job: Job, etag: str) -> str:
-    """The wire for a model of float64, or the usual one."""
-    with opened(job.model, etag) as file:
-        model = sandbox.fresh_model(file, job.model, EXACT_WIRES[0], None)
-    widest = max((variable.dtype for variable in model.trainable_variables), default=EXACT_WIRES[0])
-    return EXACT_WIRES[1] if widest == EXACT_WIRES[1] else EXACT_WIRES[0]
+def _fresh_model(job: Job, etag: str) -> tuple[keras.Model, str]:
+    """The model, and the wire that it is prepared for; of one that is left open the exact one of its dtype."""
+
+    def load(wire: str) -> keras.Model:
+        with opened(job.model, etag) as file:
+            return sandbox.fresh_model(file, job.model, wire, job.learning_rate)
+
+    if job.wire != AUTO:
+        return load(job.wire), job.wire
+    usual, wide = EXACT_WIRES
+    model = load(usual)
+    if all(variable.dtype != wide for variable in model.trainable_variables):
+        return model, usual
+    # Keras has read it as it reads models of float32.
+    del model
+    return load(wide), wide
 
 
 def _refuse_memory(job: Job, trainer: Trainer, wire: str, data_bytes: int, environment: WorkerEnvironment) -> None:
