@@ -14,8 +14,10 @@ from bench.cases import Case, floor_of, grid, left_out
 from bench.cost import cost, requests
 from bench.counted import Counted
 from bench.floor import expected_slowest, floor_seconds, traffic
+from bench.predictions import with_one_server
 from bench.proxy import is_interim, is_write
 from paytrain.exchange.simulator.profile import Latency, built_in
+from paytrain.planner.exchange import Exchange
 
 KEYS = {
     "source",
@@ -240,3 +242,31 @@ def test_the_proxy_tells_writes_from_reads() -> None:
     assert [is_write(head) for head in writes + reads] == [True] * 3 + [False] * 3
     assert is_interim(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert not is_interim(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_one_server_serves_what_it_serves_a_single_client() -> None:
+    # Given services that take 4 ms for a write and 2 ms for a read, and 1 ms more per megabyte
+    alone = replace(
+        built_in().services["s3"],
+        put=Latency.constant(4.0),
+        get=Latency.constant(2.0),
+        put_stream=1e9,
+        get_stream=1e9,
+        seconds_per_byte=1e-9,
+    )
+    profile = replace(built_in(), services=dict.fromkeys(("s3", "dynamodb", "memcached"), alone))
+    # When two ranks sum 500,000 values: each writes two halves of a megabyte and reads two
+    s3, dynamodb, memcached = (
+        with_one_server(profile, Exchange(channel, "scatter_reduce", 2, 500_000))
+        for channel in ("s3", "dynamodb", "memcached")
+    )
+    # Then the server of S3 serves one write in 5 ms, and one read in 3
+    assert (s3.s3_puts_per_second, s3.s3_gets_per_second) == pytest.approx((1 / 5e-3, 1 / 3e-3), rel=1e-3)
+    # And the table, which has no partitions, as many units as the round has in the time of its requests and bytes: a
+    # half is cut in two segments, of two items each, which two requests read
+    writes, reads = 4 * (4 * 4e-3 + 1e-3), 4 * (4 * 2e-3 + 1e-3)
+    assert dynamodb.dynamodb_partitions == 1
+    assert dynamodb.dynamodb_write_units == pytest.approx(4 * 977 / writes, rel=0.01)
+    assert dynamodb.dynamodb_read_units == pytest.approx(4 * 245 / reads, rel=0.02)
+    # And Memcached, a program of its own, is as it was
+    assert memcached == profile
