@@ -22,7 +22,12 @@ from bench.baselines import real
 from bench.baselines.operations import Task
 from bench.cases import Case
 from bench.counted import Counted
+from paytrain.channels.open import open_channel
+from paytrain.exchange.all_reduce import AllReduce
+from paytrain.exchange.driver import Driver, Patience
+from paytrain.exchange.frame import Tally
 from paytrain.exchange.tuning import tune
+from paytrain.plan import Plan
 
 PATIENCE_SECONDS = 600
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -132,13 +137,6 @@ def _vector(case: Case, rank: int) -> Vector:
 
 
 def _ours(case: Case, place: Place, rank: int, vector: Vector) -> Exchange:
-    # Here, since a peer's process must not import it: it speeds pymemcache up.
-    from paytrain.channels.open import open_channel
-    from paytrain.exchange.all_reduce import AllReduce
-    from paytrain.exchange.driver import Driver, Patience
-    from paytrain.exchange.frame import Tally
-    from paytrain.plan import Plan
-
     tuning = tune(case.channel, case.algorithm, workers=case.workers, vector_bytes=case.bytes)
     plan = Plan.model_construct(channel=case.channel, item_bytes=case.item_bytes, cache_endpoint=place.endpoints[rank])
     threads = tuning.puts_at_once + tuning.gets_at_once

@@ -1,7 +1,7 @@
 """The baselines on servers, each rank in a process of its own, with the clients that the peers use.
 
 boto3's and pymemcache's default clients: what is given to pymemcache is there so that a refused value or a dead server
-is told. The library's Memcached channel speeds pymemcache up for the whole process; nothing here imports it.
+is told.
 """
 
 import time

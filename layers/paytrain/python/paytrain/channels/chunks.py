@@ -1,11 +1,11 @@
-"""Cutting parts into chunks that fit a service's items, and joining them again. Pure functions."""
+"""Cutting parts into chunks that fit a service's items. Pure functions."""
 
 from collections.abc import Sequence
 
 from typing_extensions import Buffer
 
 from paytrain.channels.base import Content, Part
-from paytrain.errors import FrameError, ObjectLost
+from paytrain.errors import FrameError
 
 
 def chunk_count(length_bytes: int, chunk_bytes: int) -> int:
@@ -55,59 +55,6 @@ def split(content: Content, chunk_bytes: int) -> list[list[memoryview]]:
     return chunks
 
 
-class Assembly:
-    """A part that is put together from its chunks, each copied to its place as it comes. Threads may share it.
-
-    Parameters
-    ----------
-    head
-        The first chunk, which is written last: the others were there, so one that is missing has been forgotten.
-    """
-
-    def __init__(self, key: str, part: Part, chunk_bytes: int, head: bytes) -> None:
-        self._key = key
-        self._part = part
-        self._chunk_bytes = chunk_bytes
-        self._content = bytearray(part.length_bytes)
-        self._view = memoryview(self._content)
-        self._lengths = {0: len(head)}
-        self._copy(0, head)
-
-    def add(self, chunk: int, content: bytes | None) -> None:
-        """Take a chunk, or None when it is missing."""
-        if content is not None:
-            self._lengths[chunk] = len(content)
-            self._copy(chunk, content)
-
-    def whole(self) -> Buffer:
-        """The part.
-
-        Raises
-        ------
-        ObjectLost
-            When a chunk is missing.
-        FrameError
-            When the chunks are not as long as the part.
-        """
-        count = chunk_count(self._part.length_bytes, self._chunk_bytes)
-        if len(self._lengths) < count:
-            raise ObjectLost(
-                f"{self._key}, part {self._part.index}: {count - len(self._lengths)} of {count} items "
-                "are gone from the channel: evicted, deleted or expired. A cache must hold two rounds."
-            )
-        if any(length != self._expected(chunk) for chunk, length in self._lengths.items()):
-            raise _wrong_length(self._key, self._part, sum(self._lengths.values()))
-        return self._content
-
-    def _copy(self, chunk: int, content: bytes) -> None:
-        if len(content) == self._expected(chunk):
-            start = chunk * self._chunk_bytes
-            self._view[start : start + len(content)] = content
-
-    def _expected(self, chunk: int) -> int:
-        return min(self._chunk_bytes, self._part.length_bytes - chunk * self._chunk_bytes)
-
-
 def checked(key: str, part: Part, content: Buffer, length_bytes: int) -> Buffer:
     """The content, if its ``length_bytes`` are those of the part.
 
@@ -117,9 +64,10 @@ def checked(key: str, part: Part, content: Buffer, length_bytes: int) -> Buffer:
         When it is not.
     """
     if length_bytes != part.length_bytes:
-        raise _wrong_length(key, part, length_bytes)
+        raise wrong_length(key, part, length_bytes)
     return content
 
 
-def _wrong_length(key: str, part: Part, length_bytes: int) -> FrameError:
+def wrong_length(key: str, part: Part, length_bytes: int) -> FrameError:
+    """The error of a part that was ``length_bytes`` long."""
     return FrameError(f"{key}, part {part.index}: read {length_bytes} bytes instead of {part.length_bytes}.")

@@ -35,9 +35,6 @@ DYNAMODB_BATCH_BYTES = 2 * 1024 * 1024
 """Asked for with one BatchGetItem, whose limit is 16 MB. Eight are under way at once, and while it is decoded an answer
 takes four times its content (base64 in JSON, then text, then bytes); a unit costs the same in any batch."""
 
-MEMCACHED_BATCH_BYTES = 8 * 1024 * 1024
-"""Asked for with one request: as much is in memory beside the part that it goes into."""
-
 DYNAMODB_WRITE_UNIT_BYTES = 1024
 DYNAMODB_READ_UNIT_BYTES = 4096
 """What one request unit pays for, rounded up per item (strongly consistent reads)."""

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 from typing_extensions import Buffer
 
+from paytrain.channels.assembly import Assembly
 from paytrain.channels.aws import count_retries, error_code
 from paytrain.channels.base import Content, Part, Usage
-from paytrain.channels.chunks import Assembly, checked, chunk_keys, parts_of, split
+from paytrain.channels.chunks import checked, chunk_keys, parts_of, split
 from paytrain.channels.constants import (
     DYNAMODB_BATCH_BYTES,
     DYNAMODB_BATCH_ITEMS,
@@ -85,13 +86,15 @@ class DynamoDBChannel:
         self.usage.add(dynamodb_requests=1, dynamodb_read_units=_read_units(head_key, head), bytes_down=len(head))
         if not other_keys:
             return checked(key, part, head, len(head))
-        assembly = Assembly(key, part, self._chunk_bytes, head)
+        assembly = Assembly(key, part, self._chunk_bytes)
+        assembly.place(0, len(head))[:] = head
 
         def fetch(start: int) -> None:
             keys = other_keys[start : start + self._batch_items]
             found = self._get_batch(keys)
             for chunk, each in enumerate(keys, start + 1):
-                assembly.add(chunk, found.get(each))
+                if (content := found.get(each)) is not None:
+                    assembly.place(chunk, len(content))[:] = content
 
         for _ in self._concurrently(fetch, range(0, len(other_keys), self._batch_items)):
             pass
