@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 from pymemcache.client.base import Client
+from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
 
 from paytrain.channels.base import Part
+from paytrain.channels.constants import MEMCACHED_ATTEMPTS
 from paytrain.channels.memcached import MemcachedChannel
 from paytrain.errors import ChannelError, ObjectLost
 from tests import servers
@@ -62,6 +64,63 @@ def test_a_server_too_small_for_the_part_says_so(key: str) -> None:
         # When a part of 100 MB is written and read, then the error tells that items were evicted or refused
         with pytest.raises((ObjectLost, ChannelError), match="of 12 items are gone|two rounds must fit its memory"):
             exchange()
+
+
+def test_a_part_of_more_buffers_than_one_call_takes(cache: str, key: str) -> None:
+    # Given a part of more buffers than Linux sends at once, some of them empty
+    pieces = [bytes([number % 251]) * (number % 7) for number in range(5000)]
+    content = b"".join(pieces)
+    channel = MemcachedChannel(cache, MIB)
+    # When it is written and read
+    channel.put(key, [pieces])
+    # Then it is what it was
+    assert channel.get(key, Part(0, 0, len(content))) == content
+
+
+@pytest.mark.parametrize("answer", [b"VALUE k 0 7\r\ncon", b"VALUE k 0 7\r\ncontent\r\n", b"VALUE k", b""])
+def test_an_answer_that_breaks_off_is_no_content(answer: bytes, key: str) -> None:
+    # Given a server that closes the connection within an answer
+    with broken_server(answer) as endpoint:
+        channel = MemcachedChannel(endpoint, MIB)
+        # When a part is read, then it is asked for again, and what has come is not taken for the content
+        with pytest.raises(MemcacheUnexpectedCloseError):
+            channel.get(key, PART)
+    assert channel.usage.snapshot()["retries"] == MEMCACHED_ATTEMPTS - 1
+
+
+def test_an_answer_that_is_none(key: str) -> None:
+    # Given a server that answers with an error, when a part is read, then the error is that
+    with broken_server(b"SERVER_ERROR out of memory writing get response\r\n") as endpoint:
+        channel = MemcachedChannel(endpoint, MIB)
+        with pytest.raises(MemcacheServerError, match="out of memory writing"):
+            channel.get(key, PART)
+
+
+@contextmanager
+def broken_server(answer: bytes) -> Iterator[str]:
+    """One that answers every get with this, with the key in place of `k`, and closes the connection."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rb") as requests:
+                for request in requests:
+                    if request.startswith(b"get "):
+                        connection.sendall(answer.replace(b"VALUE k", b"VALUE " + request.split()[1]))
+                        break
+                    connection.sendall(b"VERSION 1.6\r\n" if request == b"version\r\n" else b"ERROR\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @contextmanager

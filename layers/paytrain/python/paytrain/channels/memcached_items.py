@@ -56,7 +56,7 @@ def read_items(client: Client, keys: Sequence[str], place: Callable[[str, int], 
     connection.sendall(f"get {' '.join(keys)}\r\n".encode())
     with connection.makefile("rb") as answers:
         while (line := answers.readline()) != b"END\r\n":
-            if not line.startswith(b"VALUE "):
+            if not (line.startswith(b"VALUE ") and line.endswith(b"\r\n")):
                 raise _error(line)
             _, key, _, length = line.split()
             view = place(key.decode(), int(length))
