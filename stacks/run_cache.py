@@ -62,7 +62,7 @@ def open_cache(
     )
     wait.next(look)
     look.next(
-        sfn.Choice(scope, "IsCacheOpen", comment="OpenCache gives up after 20 minutes")
+        sfn.Choice(scope, "IsCacheOpen", comment="OpenCache gives up after 20 minutes or at the deadline")
         .when(sfn.Condition.string_equals("$.cache", "available"), then)
         .otherwise(wait)
     )

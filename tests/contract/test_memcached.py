@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 from pymemcache.client.base import Client
-from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
+from pymemcache.exceptions import MemcacheClientError, MemcacheServerError, MemcacheUnexpectedCloseError
 
 from paytrain.channels.base import Part
-from paytrain.channels.constants import MEMCACHED_ATTEMPTS
+from paytrain.channels.constants import MEMCACHED_ATTEMPTS, MEMCACHED_ITEM_OVERHEAD_BYTES
 from paytrain.channels.memcached import MemcachedChannel
 from paytrain.errors import ChannelError, ObjectLost
 from tests import servers
@@ -77,28 +77,61 @@ def test_a_part_of_more_buffers_than_one_call_takes(cache: str, key: str) -> Non
     assert channel.get(key, Part(0, 0, len(content))) == content
 
 
-@pytest.mark.parametrize("answer", [b"VALUE k 0 7\r\ncon", b"VALUE k 0 7\r\ncontent\r\n", b"VALUE k", b""])
+BROKEN_OFF = [b"VALUE k 0 7\r\ncon", b"VALUE k 0 7\r\ncontent\r\n", b"VALUE k", b""]
+
+
+@pytest.mark.parametrize("answer", BROKEN_OFF)
 def test_an_answer_that_breaks_off_is_no_content(answer: bytes, key: str) -> None:
-    # Given a server that closes the connection within an answer
-    with broken_server(answer) as endpoint:
+    # Given a server that closes the connection within every answer
+    with server_that_answers(answer, answer, answer) as endpoint:
         channel = MemcachedChannel(endpoint, MIB)
-        # When a part is read, then it is asked for again, and what has come is not taken for the content
+        # When a part is read, then it is asked for as often as is allowed
         with pytest.raises(MemcacheUnexpectedCloseError):
             channel.get(key, PART)
     assert channel.usage.snapshot()["retries"] == MEMCACHED_ATTEMPTS - 1
 
 
-def test_an_answer_that_is_none(key: str) -> None:
-    # Given a server that answers with an error, when a part is read, then the error is that
-    with broken_server(b"SERVER_ERROR out of memory writing get response\r\n") as endpoint:
+@pytest.mark.parametrize("answer", BROKEN_OFF)
+def test_what_has_come_of_an_answer_that_breaks_off_is_forgotten(answer: bytes, key: str) -> None:
+    # Given a server that closes the connection within an answer, and by the next one has lost the item
+    with server_that_answers(answer, b"END\r\n") as endpoint:
         channel = MemcachedChannel(endpoint, MIB)
-        with pytest.raises(MemcacheServerError, match="out of memory writing"):
+        # When a part is read, then it is not there, and nothing has been read
+        assert channel.get(key, PART) is None
+    assert not channel.usage.snapshot().get("bytes_down")
+
+
+def test_an_item_that_is_lost_after_half_of_it_has_come(key: str) -> None:
+    # Given a server that loses the second item of a part while it is read
+    chunk = MIB - MEMCACHED_ITEM_OVERHEAD_BYTES
+    head = b"VALUE k 0 %d\r\n%b\r\nEND\r\n" % (chunk, bytes(chunk))
+    with server_that_answers(head, b"VALUE k 0 7\r\ncon", b"END\r\n") as endpoint:
+        channel = MemcachedChannel(endpoint, MIB)
+        # When the part is read, then it is lost, not corrupt
+        with pytest.raises(ObjectLost, match="1 of 2 items are gone"):
+            channel.get(key, Part(0, 0, chunk + 7))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"SERVER_ERROR out of memory writing get response\r\n", MemcacheServerError),
+        (b"CLIENT_ERROR line too long\r\n", MemcacheClientError),
+        (b"ERROR\r\n", MemcacheClientError),
+    ],
+)
+def test_an_answer_that_is_an_error(answer: bytes, error: type[Exception], key: str) -> None:
+    # Given a server that refuses, when a part is read, then the error is what it said
+    with server_that_answers(answer) as endpoint:
+        channel = MemcachedChannel(endpoint, MIB)
+        with pytest.raises(error, match=answer.decode().strip()):
             channel.get(key, PART)
 
 
 @contextmanager
-def broken_server(answer: bytes) -> Iterator[str]:
-    """One that answers every get with this, with the key in place of `k`, and closes the connection."""
+def server_that_answers(*answers: bytes) -> Iterator[str]:
+    """One that answers gets with these, one by one, the key in place of `k`, and closes the connection after each."""
+    left = list(answers)
 
     def serve() -> None:
         while True:
@@ -109,7 +142,7 @@ def broken_server(answer: bytes) -> Iterator[str]:
             with connection, connection.makefile("rb") as requests:
                 for request in requests:
                     if request.startswith(b"get "):
-                        connection.sendall(answer.replace(b"VALUE k", b"VALUE " + request.split()[1]))
+                        connection.sendall(left.pop(0).replace(b"VALUE k", b"VALUE " + request.split()[1]))
                         break
                     connection.sendall(b"VERSION 1.6\r\n" if request == b"version\r\n" else b"ERROR\r\n")
 

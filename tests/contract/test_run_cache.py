@@ -16,6 +16,7 @@ from paytrain.control import open_cache as opening
 from paytrain.control import sweep_caches as sweeping
 from paytrain.control.environment import CloseEnvironment, SweepEnvironment
 from paytrain.control.open_cache import WAIT_SECONDS, open_cache
+from paytrain.control.reserve import first_pace, seconds_of_lap
 from paytrain.control.sweep_caches import LEAVE_SECONDS, sweep_caches
 from paytrain.errors import CacheNotOpened
 from paytrain.job import Job
@@ -151,22 +152,24 @@ def test_a_cluster_that_will_not_come_is_not_waited_for(status: str, run_id: str
         opened({"run_id": run_id, "cache_id": "own"})
 
 
-def test_a_cluster_is_not_waited_for_beyond_the_deadline(run_id: str, serve: Callable[..., None]) -> None:
-    # given a run that must end within ten minutes, a minute of which a lap and Finish take, and was begun 8.5 ago
-    serve(elasticache=ElastiCache("own", "creating"))
-    reserve = RESERVE.model_copy(
-        update={"started": time.time() - 8.5 * 60, "lap_seconds": 20.0, "finish_seconds": 40.0}
-    )
-    within = plan(run_id=run_id, job=Job(deadline_minutes=10), reserve=reserve)
+@pytest.mark.parametrize("status", ["creating", "available"])
+def test_a_deadline_that_leaves_no_time_for_a_lap(status: str, run_id: str, serve: Callable[..., None]) -> None:
+    # given a run with a deadline, which leaves half a minute more than a lap of one round and Finish take
+    serve(elasticache=ElastiCache("own", status, ConfigurationEndpoint={"Address": "cache", "Port": 11211}))
+    within = plan(run_id=run_id, job=Job(deadline_minutes=10))
+    lap = seconds_of_lap(within, within.reserve.lap_seconds, first_pace(within), step=0)
+    started = time.time() - (600 - lap - within.reserve.finish_seconds - 30)
+    within = within.model_copy(update={"reserve": RESERVE.model_copy(update={"started": started})})
     Artifacts(BUCKET).put(Keys(run_id).plan, within)
-    assert opened({"run_id": run_id, "cache_id": "own"})["cache"] == "creating"
+    assert opened({"run_id": run_id, "cache_id": "own"})["cache"] == status
 
     # when a minute has passed
-    later = reserve.model_copy(update={"started": reserve.started - 60})
+    later = RESERVE.model_copy(update={"started": started - 60})
     Artifacts(BUCKET).put(Keys(run_id).plan, within.model_copy(update={"reserve": later}))
 
     # then
-    with pytest.raises(CacheNotOpened, match="own, is creating after 0 minutes, and deadline_minutes = 10 leaves no"):
+    said = f"own, is {status} after 0 minutes, and deadline_minutes = 10 leaves no"
+    with pytest.raises(CacheNotOpened, match=said):
         opened({"run_id": run_id, "cache_id": "own"})
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from paytrain.control.environment import PlanEnvironment
-from paytrain.control.plan import first_pace, make_plan, state_of
+from paytrain.control.plan import make_plan, state_of
+from paytrain.control.reserve import first_pace
 from paytrain.errors import JobError
 from paytrain.job import Job
 from paytrain.plan import Plan, Prepared, steps_per_epoch

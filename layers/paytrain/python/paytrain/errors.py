@@ -61,9 +61,10 @@ class ChannelError(PaytrainError):
 
 
 class CacheNotOpened(PaytrainError):
-    """The Memcached cluster of a run has not become available.
+    """The Memcached cluster of a run has not become available, or too late for the run's deadline.
 
-    Likely cause: ElastiCache has no room for the node type in this zone, or an account's quota is used up.
+    Likely cause: ElastiCache has no room for the node type in this zone, an account's quota is used up, or the deadline
+    counts on a cluster in less than the 5 to 10 minutes that one takes.
     """
 
 

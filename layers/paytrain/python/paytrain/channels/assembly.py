@@ -27,17 +27,25 @@ class Assembly:
         return not self._lengths
 
     @property
-    def bytes(self) -> int:
+    def length_bytes(self) -> int:
         """Of the chunks that have come."""
         return sum(self._lengths.values())
 
+    def add(self, chunk: int, content: bytes) -> None:
+        """Copy a chunk to its place."""
+        self.place(chunk, len(content))[:] = content
+        self.arrived(chunk, len(content))
+
     def place(self, chunk: int, length_bytes: int) -> memoryview:
         """Where a chunk of this length is to be written; somewhere else if it should have another one."""
-        self._lengths[chunk] = length_bytes
         if length_bytes != self._expected(chunk):
             return memoryview(bytearray(length_bytes))
         start = chunk * self._chunk_bytes
         return self._content[start : start + length_bytes]
+
+    def arrived(self, chunk: int, length_bytes: int) -> None:
+        """Take note that a chunk has been written to its place."""
+        self._lengths[chunk] = length_bytes
 
     def whole(self) -> memoryview:
         """The part.
@@ -56,7 +64,7 @@ class Assembly:
                 "are gone from the channel: evicted, deleted or expired. A cache must hold two rounds."
             )
         if any(length != self._expected(chunk) for chunk, length in self._lengths.items()):
-            raise wrong_length(self._key, self._part, self.bytes)
+            raise wrong_length(self._key, self._part, self.length_bytes)
         return self._content
 
     def _expected(self, chunk: int) -> int:

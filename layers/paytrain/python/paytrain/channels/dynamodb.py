@@ -87,14 +87,14 @@ class DynamoDBChannel:
         if not other_keys:
             return checked(key, part, head, len(head))
         assembly = Assembly(key, part, self._chunk_bytes)
-        assembly.place(0, len(head))[:] = head
+        assembly.add(0, head)
 
         def fetch(start: int) -> None:
             keys = other_keys[start : start + self._batch_items]
             found = self._get_batch(keys)
             for chunk, each in enumerate(keys, start + 1):
                 if (content := found.get(each)) is not None:
-                    assembly.place(chunk, len(content))[:] = content
+                    assembly.add(chunk, content)
 
         for _ in self._concurrently(fetch, range(0, len(other_keys), self._batch_items)):
             pass

@@ -91,10 +91,12 @@ class MemcachedChannel:
             return assembly.place(chunks[each], length_bytes)
 
         for asked in filter(None, (keys[:1], keys[1:])):
-            node.ask("get", partial(read_items, keys=asked, place=place))
+            found = node.ask("get", partial(read_items, keys=asked, place=place))
+            for each, length_bytes in found.items():
+                assembly.arrived(chunks[each], length_bytes)
             if assembly.is_empty:
                 return None
-        self.usage.add(bytes_down=assembly.bytes)
+        self.usage.add(bytes_down=assembly.length_bytes)
         return assembly.whole()
 
     def delete(self, key: str, parts: Sequence[Part]) -> None:

@@ -5,10 +5,17 @@ takes 5.6 instead of 0.5 ms of processor, reading 1.6 instead of 1.1 (two cores 
 """
 
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from pymemcache.client.base import Client
-from pymemcache.exceptions import MemcacheServerError, MemcacheUnexpectedCloseError
+from pymemcache.exceptions import (
+    MemcacheClientError,
+    MemcacheError,
+    MemcacheServerError,
+    MemcacheUnexpectedCloseError,
+)
 
 _BUFFERS_AT_ONCE = 1024
 """What Linux takes in one ``sendmsg``."""
@@ -26,6 +33,8 @@ def add_item(client: Client, key: str, content: Sequence[memoryview], expire_sec
     ------
     MemcacheServerError
         When the server refuses it.
+    MemcacheClientError
+        When it does not understand the request.
     MemcacheUnexpectedCloseError, OSError
         When the connection breaks.
     """
@@ -37,7 +46,7 @@ def add_item(client: Client, key: str, content: Sequence[memoryview], expire_sec
             raise _error(answer)
 
 
-def read_items(client: Client, keys: Sequence[str], place: Callable[[str, int], memoryview]) -> None:
+def read_items(client: Client, keys: Sequence[str], place: Callable[[str, int], memoryview]) -> dict[str, int]:
     """Read those items that are there.
 
     Parameters
@@ -45,23 +54,34 @@ def read_items(client: Client, keys: Sequence[str], place: Callable[[str, int], 
     place
         Called with the key and the length in bytes of each: where it goes to.
 
+    Returns
+    -------
+    dict
+        Their lengths in bytes, by key.
+
     Raises
     ------
     MemcacheServerError
         When the server refuses the request.
+    MemcacheClientError
+        When it does not understand it.
     MemcacheUnexpectedCloseError, OSError
         When the connection breaks.
     """
     connection = _connection(client)
+    lengths: dict[str, int] = {}
     connection.sendall(f"get {' '.join(keys)}\r\n".encode())
     with connection.makefile("rb") as answers:
         while (line := answers.readline()) != b"END\r\n":
             if not (line.startswith(b"VALUE ") and line.endswith(b"\r\n")):
                 raise _error(line)
-            _, key, _, length = line.split()
-            view = place(key.decode(), int(length))
+            _, name, _, length = line.split()
+            key = name.decode()
+            view = place(key, int(length))
             if answers.readinto(view) < len(view) or answers.readline() != b"\r\n":
                 raise MemcacheUnexpectedCloseError()
+            lengths[key] = len(view)
+    return lengths
 
 
 def _connection(client: Client) -> socket.socket:
@@ -72,14 +92,18 @@ def _connection(client: Client) -> socket.socket:
 
 
 def _send(connection: socket.socket, views: Sequence[memoryview]) -> None:
-    sent = connection.sendmsg(views[:_BUFFERS_AT_ONCE])
-    for view in views:
-        if sent < len(view):
-            connection.sendall(view[sent:])
-        sent = max(0, sent - len(view))
+    # Not sendall, whose time limit is for all of it and not for a silence.
+    left = deque(views)
+    while left:
+        sent = connection.sendmsg(islice(left, _BUFFERS_AT_ONCE))
+        while left and sent >= len(left[0]):
+            sent -= len(left.popleft())
+        if left:
+            left[0] = left[0][sent:]
 
 
-def _error(answer: bytes) -> MemcacheServerError:
+def _error(answer: bytes) -> MemcacheError:
     if not answer.endswith(b"\r\n"):
         return MemcacheUnexpectedCloseError()
-    return MemcacheServerError(answer.decode(errors="replace").strip())
+    kind = MemcacheServerError if answer.startswith(b"SERVER_ERROR") else MemcacheClientError
+    return kind(answer.decode(errors="replace").strip())

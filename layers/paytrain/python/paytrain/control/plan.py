@@ -10,7 +10,7 @@ from paytrain import bill
 from paytrain.control.choose import asks_planner, choose, pinned
 from paytrain.control.environment import NOT_DEPLOYED, PlanEnvironment
 from paytrain.control.predicted import predict
-from paytrain.control.reserve import refuse_too_little, reserve_of, usd_of_round
+from paytrain.control.reserve import first_exchange_seconds, first_pace, refuse_too_little, reserve_of, usd_of_round
 from paytrain.errors import JobError
 from paytrain.exchange.tuning import dynamodb_item_bytes, tune
 from paytrain.job import AUTO, EXACT_WIRES, MAX_WORKERS, WIRE_ITEM_BYTES, Job
@@ -24,10 +24,6 @@ from paytrain.planner.profile import Measured, measured
 from paytrain.planner.question import Choice
 from paytrain.run import Checkpoint, Items, Keys, Spent, Start, cache_id_of
 from paytrain.store import Artifacts, RunTable, expiry
-
-_FIRST_GUESS_MB_S = 10.0
-_FIRST_GUESS_SECONDS = 0.5
-"""Expected of the exchange until a round has been measured: pessimistic, it only makes a first lap shorter."""
 
 
 def plan_run(run_id: str, environment: PlanEnvironment, spending: Spending) -> dict[str, Any]:
@@ -119,11 +115,8 @@ def make_plan(
     cut_for = channel if choice.wire in EXACT_WIRES else "s3"
     segments = tune(cut_for, pattern, workers=workers, vector_bytes=vector_bytes).segments
     steps = steps_per_epoch(prepared.samples, workers * job.batch_size)
-    every = (
-        max(1, math.ceil(CHECKPOINT_SECONDS / (prepared.step_seconds + _exchange_seconds(vector_bytes) / sync_every)))
-        if job.checkpoint_every == AUTO
-        else job.checkpoint_every
-    )
+    seconds = prepared.step_seconds + first_exchange_seconds(vector_bytes) / sync_every
+    every = max(1, math.ceil(CHECKPOINT_SECONDS / seconds)) if job.checkpoint_every == AUTO else job.checkpoint_every
     node_hour = prices.cache_usd_per_node_hour(environment.cache_node_type) if has_cache else 0.0
     return Plan.model_validate(
         {
@@ -235,26 +228,6 @@ def _refuse_slow(job: Job, steps: int, prepared: Prepared, environment: PlanEnvi
             f"{key} = {value} is not allowed: {taken} and a checkpoint take {needed:.0f} s, and workers have "
             f"{environment.worker_timeout_seconds:.0f} s (worker_timeout_seconds); lower it, or raise memory_mb."
         )
-
-
-def first_pace(plan: Plan) -> dict[str, float]:
-    """What the first lap expects of each phase until it has seen one, in seconds."""
-    prepared = plan.prepared
-    pace = {
-        "step": prepared.step_seconds,
-        "save": prepared.save_seconds,
-        "exchange": _exchange_seconds(prepared.vector_elements(plan.sync_every) * WIRE_ITEM_BYTES[plan.wire]),
-    }
-    if prepared.validation_samples:
-        # All ranks evaluate a part each, then exchange the metrics, and before that their own statistics.
-        batches = math.ceil(math.ceil(prepared.validation_samples / plan.workers) / plan.job.batch_size)
-        exchanges = sum(_exchange_seconds(8 * n) for n in (prepared.metric_elements, prepared.own_elements) if n)
-        pace["epoch_end"] = batches * prepared.step_seconds + exchanges
-    return pace
-
-
-def _exchange_seconds(vector_bytes: float) -> float:
-    return _FIRST_GUESS_SECONDS + 2 * vector_bytes / 1e6 / _FIRST_GUESS_MB_S
 
 
 def state_of(plan: Plan, lap: int, attempt: int) -> dict[str, Any]:

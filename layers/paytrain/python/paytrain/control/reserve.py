@@ -5,6 +5,7 @@ import math
 from paytrain import bill
 from paytrain.errors import JobError
 from paytrain.exchange.votes import Vote
+from paytrain.job import WIRE_ITEM_BYTES
 from paytrain.limits import limits_reached, minutes_at_end, usd_at_end
 from paytrain.metering import architecture
 from paytrain.plan import Plan, Prepared, Reserve
@@ -19,6 +20,9 @@ _CONTROL_GB_SECONDS = 0.5 * 4
 """Of a small function with 512 MB, its cold start included."""
 _WRITE_UNITS, _READ_UNITS, _PUTS, _GETS = 8, 12, 3, 12
 """Of a worker in a lap, for its claim, outcome, record, looks at the marks, checkpoints, model and data."""
+_FIRST_GUESS_MB_S = 10.0
+_FIRST_GUESS_SECONDS = 0.5
+"""Expected of the exchange until a round has been measured: pessimistic, it only makes a first lap shorter."""
 _SETTLING_SECONDS = 5.0
 """Of Step Functions and CloseLap, between a lap's last worker and Finish."""
 
@@ -86,6 +90,27 @@ def usd_of_round(exchange: Exchange) -> float:
     """What a round's requests cost over all ranks until one has been measured: twice those of the pattern, since what
     is not there yet is asked for again."""
     return 2 * bill.usd_of_requests(requests.of_round(exchange.channel, exchange.segments(), exchange.item_bytes))
+
+
+def first_pace(plan: Plan) -> dict[str, float]:
+    """What the first lap expects of each phase until it has seen one, in seconds."""
+    prepared = plan.prepared
+    pace = {
+        "step": prepared.step_seconds,
+        "save": prepared.save_seconds,
+        "exchange": first_exchange_seconds(prepared.vector_elements(plan.sync_every) * WIRE_ITEM_BYTES[plan.wire]),
+    }
+    if prepared.validation_samples:
+        # All ranks evaluate a part each, then exchange the metrics, and before that their own statistics.
+        batches = math.ceil(math.ceil(prepared.validation_samples / plan.workers) / plan.job.batch_size)
+        exchanges = sum(first_exchange_seconds(8 * n) for n in (prepared.metric_elements, prepared.own_elements) if n)
+        pace["epoch_end"] = batches * prepared.step_seconds + exchanges
+    return pace
+
+
+def first_exchange_seconds(vector_bytes: float) -> float:
+    """What an exchange is expected to take until one has been measured."""
+    return _FIRST_GUESS_SECONDS + 2 * vector_bytes / 1e6 / _FIRST_GUESS_MB_S
 
 
 def refuse_too_little(plan: Plan, pace: dict[str, float], *, usd: float, now: float) -> None:

@@ -19,8 +19,9 @@ from paytrain.planner.traffic import Hop
 
 _ITEM_NAMES_BYTES = len("key") + len("b") + len("expires_at") + 6
 """Of a DynamoDB item, beside its content and key: the attributes' names, and its expiry, ten digits in six bytes."""
-_KEY_BYTES = len("run-0123456789ab/0/0/1234/0/0/12/0/1")
-"""Of an item's key, about: run, lap, attempt, round, segment, hop, rank, part and chunk."""
+_KEY_BYTES = len("00000000-0000-0000-0000-000000000000/0/0/1234/0/0/12/0/1")
+"""Of an item's key, about: run, as Step Functions names an execution, lap, attempt, round, segment, hop, rank, part
+and chunk."""
 
 
 def of_hop(channel: str, hop: Hop, item_bytes: int) -> Counter[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from paytrain.errors import JobError, on_one_line
 from paytrain.exchange.wires import WIRES
-from paytrain.training.weights_file import few_copies
+from paytrain.training.weights_file import fewer_copies
 
 _ADDITIVE_METRICS = (
     keras.metrics.Mean,
@@ -64,7 +64,7 @@ def load_model(file: IO[bytes], uri: str) -> keras.Model:
                 archive.extractall(folder)
             # A model that was saved before its first step has no optimizer state to load.
             warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
-            with few_copies():
+            with fewer_copies():
                 model = keras.models.load_model(folder, safe_mode=True)
     except Exception as error:
         if "`Lambda` layer" in str(error):

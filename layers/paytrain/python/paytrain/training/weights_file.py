@@ -1,4 +1,4 @@
-"""Keras' weights file, read with fewer copies: it makes three of every array on the way into a variable."""
+"""Keras' weights file, read with a copy less of every array on the way into a variable."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ _LARGE_BYTES = 2**20
 
 
 @contextmanager
-def few_copies() -> Iterator[None]:
-    """While it lasts, Keras gets a large array of a weights file as a tensor, read straight into its memory.
+def fewer_copies() -> Iterator[None]:
+    """While it lasts, Keras gets a large array of a weights file as a tensor, which it assigns as it is.
 
-    Otherwise h5py reads it, ``numpy.array`` copies that, and so does TensorFlow, twice.
+    An array it would first make a tensor of with ``constant``, which copies twice and keeps both.
     """
     original = saving_lib.H5IOStore.__getitem__
 
@@ -27,7 +27,6 @@ def few_copies() -> Iterator[None]:
             return original(store, key)
         array = np.empty(dataset.shape, dataset.dtype)
         dataset.read_direct(array)
-        # Not constant(), which copies twice and keeps both.
         return tf.raw_ops.Identity(input=array)
 
     saving_lib.H5IOStore.__getitem__ = get

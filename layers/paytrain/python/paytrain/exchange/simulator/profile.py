@@ -154,8 +154,9 @@ class Profile:
     worker_start: float
 
 
-PYMEMCACHE_CPU_SECONDS = 0.15e-3
-"""One pymemcache request of a small item on one core (0.1 to 0.2 ms, measured by ``make bench`` on a laptop twin)."""
+MEMCACHED_CPU_SECONDS = 0.15e-3
+"""One request of a small item over a connection of pymemcache, on one core (0.1 to 0.2 ms, measured by ``make bench`` on
+a laptop twin)."""
 
 
 def built_in(*, burst: bool = False) -> Profile:
@@ -187,7 +188,7 @@ def of(known: Mapping[str, Any], *, burst: bool = False) -> Profile:
         "s3": _service(known["s3_standard"], "put", boto3_seconds),
         "s3express": _service(known["s3_express"], "put", boto3_seconds),
         "dynamodb": _service(known["dynamodb"], "put", boto3_seconds),
-        "memcached": _service(known["memcached"], "set", PYMEMCACHE_CPU_SECONDS),
+        "memcached": _service(known["memcached"], "set", MEMCACHED_CPU_SECONDS),
     }
     return Profile(
         network=Network(

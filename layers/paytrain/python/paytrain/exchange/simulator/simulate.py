@@ -23,6 +23,9 @@ from paytrain.exchange.simulator.world import World, total_usage
 from paytrain.exchange.tuning import Tuning
 from paytrain.exchange.wires import WIRES
 
+_RUN = "00000000-0000-0000-0000-000000000000"
+"""As long as the name that Step Functions gives to an execution: DynamoDB's units count an item's key."""
+
 
 @dataclass(frozen=True)
 class Simulated:
@@ -122,7 +125,7 @@ def simulate_pattern(
 
     def patterns_of(rank: int) -> Callable[[int], list[Steps]]:
         def phantom(round_: int, segment: int) -> PhantomMember:
-            values, prefix = nothing[parts[segment]], f"run/{round_}/{segment}"
+            values, prefix = nothing[parts[segment]], f"{_RUN}/0/0/{round_}/{segment}"
             return PhantomMember(
                 rank, workers, round_, prefix, values, values, tally, travels, segment, window=tuning.window
             )
