@@ -155,8 +155,8 @@ class Profile:
 
 
 MEMCACHED_CPU_SECONDS = 0.15e-3
-"""One request of a small item over a connection of pymemcache, on one core (0.1 to 0.2 ms, measured by ``make bench`` on
-a laptop twin)."""
+"""One request of a small item over a connection of pymemcache, on one core (0.1 to 0.2 ms, measured by ``make bench``
+on a laptop twin)."""
 
 
 def built_in(*, burst: bool = False) -> Profile:
