@@ -50,9 +50,11 @@ _SIZE, _WORKERS = "12 MB", 16
 
 
 def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Draw all pictures of the rows; returns their paths."""
+    """Draw all pictures of the simulated rows, if there are any; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     found = only(rows, source="simulated", wire="float32")
+    if not found:
+        return []
     with plt.rc_context(_STYLE):
         pictures = {
             "exchange-bars": _bars(found),

@@ -227,6 +227,16 @@ def test_rows_become_tables_and_pictures(tmp_path: Path) -> None:
     assert all(picture.stat().st_size < 200_000 for picture in pictures)
 
 
+def test_measured_rows_alone_become_tables(tmp_path: Path) -> None:
+    # Given a measured case, and nothing simulated
+    measured = row(source="measured", channel="memcached", workers=4, network="loopback", floor_seconds=None)
+    # When it is published
+    path = exchange.publish([measured], tmp_path, tmp_path / "img")
+    # Then it is in the tables, and there is nothing to draw
+    assert "| Memcached | loopback | 89 MB | `scatter_reduce` |" in path.read_text()
+    assert not list((tmp_path / "img").iterdir())
+
+
 @pytest.mark.parametrize(("value", "text"), [(0.0123, "0.012"), (2.345, "2.35"), (1234.5, "1,234")])
 def test_seconds_are_told_in_three_figures(value: float, text: str) -> None:
     assert tables.seconds(value) == text
