@@ -1,7 +1,7 @@
 """Memcached's ``add`` and ``get`` over pymemcache's connections, from and into the caller's buffers.
 
-pymemcache's own copy what they store three times and what they read once: of 3 MB, storing takes 5.6 instead of 0.5 ms of
-processor, reading 1.6 instead of 1.1 (docs/adr/0009-memcacheds-add-and-get-are-our-own.md).
+pymemcache's own copy what they store three times and what they read once: of 3 MB, storing takes 5.6 instead of 0.5 ms
+of processor, reading 1.6 instead of 1.1 (docs/adr/0009-memcacheds-add-and-get-are-our-own.md).
 """
 
 import socket
