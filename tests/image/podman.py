@@ -5,6 +5,7 @@ import os
 import subprocess
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from local.twin import ROOT
@@ -83,6 +84,17 @@ def run_detached(image: str, environment: Mapping[str, str], memory_mb: int) -> 
     variables = [option for name, value in environment.items() for option in ("--env", f"{name}={value}")]
     isolated = ["--network", "host", "--http-proxy=false"]
     return podman("run", "--detach", *isolated, *limits, *read_only, *variables, image).strip()
+
+
+def remove(container: str) -> None:
+    """Remove a container, whatever it is doing.
+
+    ``podman rm --force`` would do if it did not fail on a container that ends by itself at that moment.
+    """
+    with suppress(ImageError):  # The container has ended.
+        podman("kill", container)
+    podman("wait", container)
+    podman("rm", container)
 
 
 def remove_dangling() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.image.podman import podman, run_detached
+from tests.image.podman import podman, remove, run_detached
 from tests.image.runtime_api import Answer, RuntimeApi
 
 TIMEOUT_SECONDS = 300.0
@@ -92,4 +92,4 @@ def sandbox(image: str, environment: Mapping[str, str], memory_mb: int) -> Itera
             pid = int(podman("inspect", "--format", "{{.State.Pid}}", container))
             yield Sandbox(container, pid, api)
         finally:
-            podman("rm", "--force", "--time", "0", container)
+            remove(container)
