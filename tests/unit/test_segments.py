@@ -1,10 +1,12 @@
 """Cutting a vector loses nothing and is fair."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paytrain.exchange.segments import even_slices
+from paytrain.exchange.segments import even_sizes, even_slices
 
 
 @settings(deadline=None, max_examples=200)
@@ -19,6 +21,8 @@ def test_slices_cover_the_range_once_and_in_order(length: int, count: int) -> No
     sizes = [part.stop - part.start for part in slices]
     assert max(sizes) - min(sizes) <= 1
     assert sizes == sorted(sizes, reverse=True)
+    # And are those that are told without cutting
+    assert even_sizes(length, count) == Counter(sizes)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from paytrain.exchange.simulator.profile import Profile
 from paytrain.memory import MB
 from paytrain.planner import compute, prices, round_cost
 from paytrain.planner.exchange import Exchange
-from paytrain.planner.question import Choice, Deployment, JobFacts, elements
+from paytrain.planner.question import Cache, Choice, Deployment, JobFacts, elements
 from paytrain.planner.round_time import RoundTimes
 from paytrain.planner.span import ZERO, Span
 
@@ -38,6 +38,8 @@ _TRANSITIONS_OF_LAP = 3
 _WRITES_OF_WORKER, _GETS_OF_WORKER = 4, 5
 """Of a worker in a lap beside the exchange: claim and outcome in the run table; plan, model, data, checkpoint."""
 _WATCH_SECONDS = 2.0
+_FAST = 0.4
+"""Of latencies, the quantile that no hop is faster than: it waits for the slowest of several."""
 
 _EXCHANGE_RANGE = {"s3": (0.75, 1.5), "s3express": (0.75, 1.5), "dynamodb": (0.75, 1.4), "memcached": (0.6, 2.0)}
 """Times the expected: S3's median GET lay between 17.7 and 40.9 ms from run to run around 26.7; Memcached's latencies
@@ -94,23 +96,26 @@ class Estimator:
         self._deployment = deployment
         self._profile = profile
         self._cold = Span.about(profile.worker_start, less=_COLD_RANGE[0], more=_COLD_RANGE[1])
+        self._save = _save_seconds(job, profile)
         self._rounds = RoundTimes(profile)
+        self._exchanges: dict[tuple[object, ...], Exchange] = {}
         self._known: dict[Exchange, tuple[float, float]] = {}
+        self._hops: dict[str, tuple[float, float]] = {}
+        self._around: dict[tuple[int, int], tuple[float, float, float]] = {}
+        self._usd_per_gb_second = prices.lambda_usd_per_gb_second(deployment.architecture)
 
     def exchange(self, choice: Choice) -> Exchange:
         """What a round of a plan exchanges: the gradient; after local steps weights and the optimizer's state."""
-        cache = choice.cache
-        exchange = Exchange(
-            choice.channel,
-            choice.pattern,
-            choice.workers,
-            elements(self._job, choice.sync_every),
-            choice.wire,
-            metrics=self._job.metrics,
-        )
-        if not cache:
-            return exchange
-        return replace(exchange, node_type=cache.node_type, nodes=cache.nodes, cache_item_bytes=cache.item_bytes)
+        cache, workers = choice.cache, choice.workers
+        key = choice.channel, choice.pattern, workers, choice.wire, choice.sync_every, cache
+        if key not in self._exchanges:
+            values = elements(self._job, choice.sync_every)
+            exchange = Exchange(choice.channel, choice.pattern, workers, values, choice.wire, metrics=self._job.metrics)
+            if cache:
+                node = {"node_type": cache.node_type, "nodes": cache.nodes}
+                exchange = replace(exchange, **node, cache_item_bytes=cache.item_bytes)
+            self._exchanges[key] = exchange
+        return self._exchanges[key]
 
     def round(self, choice: Choice) -> tuple[float, float]:
         """Seconds and dollars of the requests of one round."""
@@ -127,43 +132,60 @@ class Estimator:
         return step * compute.straggler(choice.workers)
 
     def at_least(self, choice: Choice) -> tuple[float, float]:
-        """Seconds and dollars that a plan takes for sure: its steps, and rounds as fast as links and latency allow."""
-        return self._with_rounds(choice, self._fastest_round(choice))
+        """Seconds and dollars of a plan at least: in one lap, with rounds as fast as latency and links allow."""
+        return self._with_rounds(choice, self._fastest_round(choice), 0.0)
 
     def nearly(self, choice: Choice) -> tuple[float, float]:
         """The same with the rounds that are expected: more work, and hardly less than what is expected of the plan."""
-        return self._with_rounds(choice, self.round(choice)[0])
+        return self._with_rounds(choice, *self.round(choice))
 
     def _fastest_round(self, choice: Choice) -> float:
-        network = self._profile.network
-        exchange, service = self.exchange(choice), self._profile.services[choice.channel]
-        moved = exchange.vector_bytes * (choice.workers - 1) / choice.workers
-        at_least = max(moved / network.function, service.put.at(0.25) + service.get.at(0.25))
+        """As if all ranks were lucky: the longest of latencies, requests' processor time, the link and the cache."""
+        network, vector = self._profile.network, self.exchange(choice).vector_bytes
+        hops, reads, vectors, vectors_of_all = _least(choice.pattern, choice.workers)
+        latency, cpu_seconds = self._hop_seconds(choice.channel)
+        at_least = max(hops * latency, reads * cpu_seconds, vectors * vector / network.function)
         if choice.cache:
             node = self._profile.node_base[choice.cache.node_type] * choice.cache.nodes
-            at_least = max(at_least, choice.workers * moved / min(network.vpc, node))
+            at_least = max(at_least, vectors_of_all * vector / min(network.vpc, node))
         return at_least
 
-    def _with_rounds(self, choice: Choice, round_seconds: float) -> tuple[float, float]:
+    def _hop_seconds(self, channel: str) -> tuple[float, float]:
+        """A fast put and a fast get after it; and the processor's part of a request."""
+        if channel not in self._hops:
+            service = self._profile.services[channel]
+            self._hops[channel] = service.put.at(_FAST) + service.get.at(_FAST), service.cpu_seconds
+        return self._hops[channel]
+
+    def _with_rounds(self, choice: Choice, round_seconds: float, round_usd: float) -> tuple[float, float]:
         job = self._job
         per_epoch = math.ceil(job.samples / (choice.workers * job.batch_size))
         rounds = math.ceil(per_epoch / choice.sync_every)
         train = job.epochs * (per_epoch * self.step_seconds(choice) + rounds * round_seconds)
-        in_lap = train + self._cold.expected
-        price = prices.lambda_usd_per_gb_second(self._deployment.architecture)
-        return in_lap + self._cold.expected, in_lap * choice.workers * choice.memory_mb / 1024 * price
+        in_lap, alone, around = self._around_training(choice)
+        in_lap += train * (1 + self._save / CHECKPOINT_SECONDS)
+        seconds = in_lap + around
+        per_second = choice.memory_mb / 1024 * self._usd_per_gb_second
+        usd = (in_lap * choice.workers + alone) * per_second + job.epochs * rounds * round_usd
+        if choice.cache:
+            lasts = Span.exactly(seconds + self._cache_seconds(choice).expected)
+            return lasts.expected, usd + self._cache_usd(choice.cache, lasts).expected
+        return seconds, usd
 
-    def save_seconds(self) -> float:
-        """A checkpoint to S3."""
-        if self._job.save_seconds is not None:
-            return self._job.save_seconds
-        s3 = self._profile.services["s3"]
-        return s3.put.at(0.5) + self._job.state_bytes / s3.put_stream
+    def _around_training(self, choice: Choice) -> tuple[float, float, float]:
+        """Seconds beside training: of the functions of a lap, of Prepare and Finish, and of all but the lap."""
+        key = choice.workers, choice.memory_mb
+        if key not in self._around:
+            gang, load = self._gang_seconds(choice.workers), self._load_seconds(choice.memory_mb)
+            in_lap = self._cold.expected + gang.expected + load.expected + self._save
+            alone = self._single_seconds(choice).expected
+            self._around[key] = in_lap, alone, alone + self._control_seconds(1).expected
+        return self._around[key]
 
     def estimate(self, choice: Choice) -> Estimate | str:
         """Time and cost of a plan; or why it cannot work."""
         job, timeout = self._job, self._deployment.worker_timeout_seconds
-        step, save = self.step_seconds(choice), self.save_seconds()
+        step, save = self.step_seconds(choice), self._save
         round_seconds, round_usd = self.round(choice)
         load = self._load_seconds(choice.memory_mb)
         room = timeout - self._cold.expected - load.expected - save - MARGIN_SECONDS
@@ -185,7 +207,7 @@ class Estimator:
             "exchange": Span.about(rounds * round_seconds, less=less, more=more),
             "save": Span.about(saves * save, less=0.8, more=1.5),
         }
-        single, control = self._single_seconds(choice, save), self._control_seconds(laps)
+        single, control = self._single_seconds(choice), self._control_seconds(laps)
         cache = self._cache_seconds(choice)
         second_parts = {**lap_parts, "prepare and finish": single, "control": control, "cache": cache}
         usd_parts = self._usd(choice, lap_parts, single, laps, rounds * round_usd, second_parts)
@@ -214,12 +236,12 @@ class Estimator:
         latency = self._profile.services[choice.channel]
         return self._job.epochs * (batches * step * FORWARD + 2 * (latency.put.at(0.9) + latency.get.at(0.9)))
 
-    def _single_seconds(self, choice: Choice, save: float) -> Span:
+    def _single_seconds(self, choice: Choice) -> Span:
         """Prepare (a cold start, the data, some steps) and Finish (the same sandbox or another, the evaluation)."""
         job = self._job
         step = compute.step_seconds(job.step_seconds, job.step_memory_mb, choice.memory_mb)
         evaluated = math.ceil(job.validation_samples / job.batch_size) * step * FORWARD
-        work = Span.about(4 * step + 3 * save + evaluated, less=0.8, more=1.4)
+        work = Span.about(4 * step + 3 * self._save + evaluated, less=0.8, more=1.4)
         return self._cold + self._load_seconds(choice.memory_mb) * 2 + work
 
     def _control_seconds(self, laps: int) -> Span:
@@ -241,7 +263,7 @@ class Estimator:
         exchange_usd: float,
         all_parts: Mapping[str, Span],
     ) -> dict[str, Span]:
-        per_second = choice.memory_mb / 1024 * prices.lambda_usd_per_gb_second(self._deployment.architecture)
+        per_second = choice.memory_mb / 1024 * self._usd_per_gb_second
         in_lap = functools.reduce(Span.__add__, lap_parts.values(), ZERO)
         invocations = (choice.workers * laps + 4 + laps) * prices.lambda_usd_per_request()
         transitions = _TRANSITIONS_OF_RUN + laps * (_TRANSITIONS_OF_LAP + 2 * choice.workers)
@@ -261,11 +283,35 @@ class Estimator:
             ),
         }
         if choice.cache:
-            cache, total = choice.cache, functools.reduce(Span.__add__, all_parts.values(), ZERO)
-            if cache.mode == "per_execution":
-                lasts = (total.low, total.expected, total.high)
-                hours = Span(*(prices.billed_node_hours(cache.nodes, seconds) for seconds in lasts))
-            else:
-                hours = total * (cache.nodes / 3600)
-            parts["cache"] = hours * prices.cache_usd_per_node_hour(cache.node_type)
+            parts["cache"] = self._cache_usd(choice.cache, functools.reduce(Span.__add__, all_parts.values(), ZERO))
         return parts
+
+    @staticmethod
+    def _cache_usd(cache: Cache, lasts: Span) -> Span:
+        """For a run that lasts so many seconds."""
+        if cache.mode == "per_execution":
+            bounds = (lasts.low, lasts.expected, lasts.high)
+            hours = Span(*(prices.billed_node_hours(cache.nodes, seconds) for seconds in bounds))
+        else:
+            hours = lasts * (cache.nodes / 3600)
+        return hours * prices.cache_usd_per_node_hour(cache.node_type)
+
+
+def _save_seconds(job: JobFacts, profile: Profile) -> float:
+    """A checkpoint to S3."""
+    if job.save_seconds is not None:
+        return job.save_seconds
+    s3 = profile.services["s3"]
+    return s3.put.at(0.5) + job.state_bytes / s3.put_stream
+
+
+@functools.cache
+def _least(pattern: str, workers: int) -> tuple[int, int, float, float]:
+    """Hops; frames and vectors that the busiest rank reads at least; vectors that all read at least."""
+    peers, group = workers - 1, math.isqrt(workers)
+    return {
+        "all_gather": (1, peers, peers, workers * peers),
+        "leader": (2, peers, peers, 2 * peers),
+        "scatter_reduce": (2, 2 * peers, 2 * peers / workers, 2 * peers),
+        "hierarchical": (4 if group > 1 else 2, 4 * (group - 1), peers / workers, peers),
+    }[pattern]

@@ -31,7 +31,8 @@ class Found:
     front
         Plans of which no other is both faster and cheaper, the fastest first.
     considered
-        All plans that work but those that another one over the same channel (and kind of cache) beats, by cost.
+        All plans that work but those that another one over the same channel (and kind of cache) with the same pattern
+        beats, by cost.
     refused
         What cannot work → why.
     alternatives
@@ -96,13 +97,14 @@ def search(
 def _estimate_all(
     estimator: Estimator, options: Open, choices: Iterable[tuple[Choice, str]]
 ) -> tuple[list[Estimate], dict[str, str]]:
-    """Estimates by cost, without those that another one over the same channel beats; and what cannot work."""
+    """Estimates by cost, without those that a similar one beats; and what cannot work."""
     considered: list[Estimate] = []
     refused: dict[str, str] = {}
-    fronts: defaultdict[tuple[str, str, bool, bool], list[tuple[float, float]]] = defaultdict(list)
+    fronts: defaultdict[tuple[str, str, str, bool, bool], list[tuple[float, float]]] = defaultdict(list)
     for choice, reason in choices:
         mode = choice.cache.mode if choice.cache else ""
-        here = fronts[choice.channel, mode, choice.workers == 1, _is_as_asked(choice, options)]
+        is_alone, is_as_asked = choice.workers == 1, _is_as_asked(choice, options)
+        here = fronts[choice.channel, choice.pattern, mode, is_alone, is_as_asked]
         bounds = (estimator.at_least, estimator.nearly)
         if not reason and choice.workers > 1 and any(_beats(here, bound(choice)) for bound in bounds):
             continue
@@ -120,7 +122,8 @@ def _estimate_all(
 
 def _beats(front: Iterable[tuple[float, float]], point: tuple[float, float]) -> bool:
     """Whether something is at least as fast and as cheap."""
-    return any(seconds <= point[0] and usd <= point[1] for seconds, usd in front)
+    seconds, usd = point
+    return any(True for each in front if each[0] <= seconds and each[1] <= usd)
 
 
 def _is_as_asked(choice: Choice, options: Open) -> bool:

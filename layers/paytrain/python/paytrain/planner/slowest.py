@@ -9,7 +9,7 @@ from paytrain.exchange.simulator.profile import Latency
 _EXPECTED = math.exp(-0.5772)
 """Of the largest of n draws: where n · (1 − F) is e to the minus Euler's constant, its expectation has the largest of
 many draws with an exponential tail (E. J. Gumbel: Statistics of Extremes, 1958)."""
-_HALVINGS = 14
+_PRECISION = 0.003
 _MOST_TERMS = 24
 
 
@@ -46,13 +46,24 @@ class Slowest:
 
     def _solve(self, requests: int, clients: float) -> float:
         """The time at which so many are expected to be missing as is usual when the last one comes."""
+        # Not later than if all were made when the last one is, not sooner than if there were only the last ones.
+        high = self._latency.at(math.exp(-_EXPECTED / clients / requests))
+        if requests == 1 and high <= self._again_after:
+            return high
+        low = min(self._latency.at(math.exp(-_EXPECTED / clients)), self._again_after)
         terms = min(requests, _MOST_TERMS)
         step = requests / terms
 
         def missing(seconds: float) -> float:
-            return clients * step * sum(self._beyond(seconds + term * step * self._apart) for term in range(terms))
+            total = 0.0
+            for term in range(terms):
+                beyond = self._beyond(seconds + term * step * self._apart)
+                if not beyond:  # As those before it.
+                    break
+                total += beyond
+            return clients * step * total
 
-        return _solve(missing, _EXPECTED, 0.0, 2 * self._latency.at(1.0))
+        return _solve(missing, _EXPECTED, low, high)
 
     def _beyond(self, seconds: float) -> float:
         """Minus the logarithm of the probability that a request has ended by then."""
@@ -75,7 +86,7 @@ class Slowest:
 
 def _solve(falling: Callable[[float], float], value: float, low: float, high: float) -> float:
     """Where a falling function has a value."""
-    for _ in range(_HALVINGS):
+    while high - low > _PRECISION * high:
         middle = (low + high) / 2
         if falling(middle) > value:
             low = middle

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from paytrain.exchange.segments import even_slices
+from paytrain.exchange.segments import even_sizes
 from paytrain.planner.sizes import frame_bytes
 
 
@@ -93,18 +93,18 @@ def _scatter_reduce(workers: int, elements: int, shape: Shape) -> list[Hop]:
 
 
 def _hierarchical(workers: int, elements: int, shape: Shape) -> list[Hop]:
-    groups = _frames_of(even_slices(workers, math.isqrt(workers)))
+    groups = even_sizes(workers, math.isqrt(workers))
     members, count = min(groups), sum(groups.values())
     owners, others = members * count, sum(size - 1 for size in groups.elements())
     gather, share, spread, back = Hop(workers, owners), Hop(owners, owners), Hop(owners, owners), Hop(owners, workers)
     gather.gets, back.gets = max(groups) - 1, members if max(groups) > members else members - 1
     share.gets = spread.gets = count - 1
-    for piece, slices in _frames_of(even_slices(elements, members)).items():
+    for piece, slices in even_sizes(elements, members).items():
         # A slice travels from every other member of each group to its owner, and back.
         gather.written[shape.frame(piece)] += slices * others
         back.written[shape.frame(piece)] += slices * count
         back.read[shape.frame(piece)] += slices * others
-        for part, parts in _frames_of(even_slices(piece, count)).items():
+        for part, parts in even_sizes(piece, count).items():
             share.written[shape.frame(part)] += slices * parts * (count - 1)
             spread.written[shape.frame(part)] += slices * parts
     gather.read, share.read = gather.written.copy(), share.written.copy()
@@ -117,10 +117,6 @@ def _hierarchical(workers: int, elements: int, shape: Shape) -> list[Hop]:
 def _frames(elements: int, owners: int, shape: Shape) -> Counter[int]:
     """Bytes of an owner's frame → how many owners have it."""
     frames: Counter[int] = Counter()
-    for size, count in _frames_of(even_slices(elements, owners)).items():
+    for size, count in even_sizes(elements, owners).items():
         frames[shape.frame(size)] += count
     return frames
-
-
-def _frames_of(slices: list[slice]) -> Counter[int]:
-    return Counter(each.stop - each.start for each in slices)
