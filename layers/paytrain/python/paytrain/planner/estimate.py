@@ -112,8 +112,9 @@ class Estimator:
             values = elements(self._job, choice.sync_every)
             exchange = Exchange(choice.channel, choice.pattern, workers, values, choice.wire, metrics=self._job.metrics)
             if cache:
-                node = {"node_type": cache.node_type, "nodes": cache.nodes}
-                exchange = replace(exchange, **node, cache_item_bytes=cache.item_bytes)
+                exchange = replace(
+                    exchange, node_type=cache.node_type, nodes=cache.nodes, cache_item_bytes=cache.item_bytes
+                )
             self._exchanges[key] = exchange
         return self._exchanges[key]
 
