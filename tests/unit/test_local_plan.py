@@ -105,6 +105,7 @@ def test_measured_figures_stand_in_for_the_built_in_ones(out: Path, job: Path, t
         (["--model", "samples=9 nothing.keras"], "MODEL: nothing.keras is not allowed"),
         (["--model", "nothing.keras"], "data = "),
         (["--set", "epochs=none"], "epochs"),
+        (["--set", "data.trian=./x.npz"], "data.trian is not a key of a job: allowed in data are train, validation."),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(out: Path, job: Path, arguments: list[str], sentence: str) -> None:
