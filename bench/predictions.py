@@ -2,9 +2,9 @@
 
 The twin differs from AWS in three things that no profile has: all workers share this machine's processors, nothing
 limits its links, and S3 and DynamoDB are one process that serves one request after the other. So the calibration is the
-product's own, for the channels' latencies; what the emulator has served it, while nobody else asked, is taken for all
-that it can serve; and for every number of workers there is one short run over Memcached, for the time of a step and of
-a start when so many share the machine.
+product's own, for the channels' latencies. What the emulator takes for a round's requests, when as many processes make
+them at once (:mod:`bench.served`), is taken for all that it can serve. And for every number of workers there is one
+short run over Memcached, for the time of a step and of a start when so many share the machine.
 """
 
 import json
@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from bench import served
 from bench.runs import read, run
+from bench.served import Served
 from local.stack import Stack
-from paytrain.channels.constants import DYNAMODB_ITEM_OVERHEAD_BYTES
 from paytrain.control.predicted import facts_of
 from paytrain.exchange.simulator.profile import Network, Profile, of
 from paytrain.job import Job
@@ -127,38 +128,47 @@ def _with(stack: Stack, workers: int, twin: Profile) -> Iterator[Prediction]:
 
 
 def _estimate(facts: JobFacts, channel: str, workers: int, twin: Profile) -> Estimate:
-    cache = Cache("provisioned", "cache.t4g.micro") if channel == "memcached" else None
-    choice = Choice(channel, PATTERN, workers, MEMORY_MB, cache=cache)
     exchange = Exchange(channel, PATTERN, workers, facts.parameters)
-    estimate = Estimator(facts, Deployment(), with_one_server(twin, exchange)).estimate(choice)
+    if channel == "memcached":
+        estimator, cache = Estimator(facts, Deployment(), twin), Cache("provisioned", "cache.t4g.micro")
+        estimate = estimator.estimate(Choice(channel, PATTERN, workers, MEMORY_MB, cache=cache))
+    else:
+        estimator = OneServer(facts, Deployment(), twin, exchange, served.measure(exchange))
+        estimate = estimator.estimate(Choice(channel, PATTERN, workers, MEMORY_MB))
     assert isinstance(estimate, Estimate)
     return estimate
 
 
-def with_one_server(twin: Profile, exchange: Exchange) -> Profile:
-    """The profile with what the emulator can serve of an exchange's requests; Memcached is no part of it."""
+class OneServer(Estimator):
+    """Estimates with one server in the place of S3 or DynamoDB, which serves reads while it serves no writes.
+
+    Parameters
+    ----------
+    measured
+        What the server takes for the requests of a round.
+    """
+
+    def __init__(
+        self, job: JobFacts, deployment: Deployment, profile: Profile, exchange: Exchange, measured: Served
+    ) -> None:
+        super().__init__(job, deployment, with_one_server(profile, exchange, measured))
+        self._busy = measured.puts + measured.gets
+
+    def round(self, choice: Choice) -> tuple[float, float]:
+        """At least as long as the server is busy."""
+        seconds, usd = super().round(choice)
+        return max(seconds, self._busy), usd
+
+
+def with_one_server(twin: Profile, exchange: Exchange, measured: Served) -> Profile:
+    """The profile with what the emulator can serve of an exchange's requests."""
     counts = requests.of_round(exchange.channel, exchange.segments(), exchange.item_bytes)
-    service = twin.services[exchange.channel]
     if exchange.channel == "s3":
-        put = counts["s3_put"] * service.put.at(0.5) + counts["bytes_up"] / service.put_stream
-        get = counts["s3_get"] * service.get.at(0.5) + counts["bytes_down"] / service.get_stream
-        return replace(twin, s3_puts_per_second=counts["s3_put"] / put, s3_gets_per_second=counts["s3_get"] / get)
-    if exchange.channel == "dynamodb":
-        chunk = exchange.item_bytes - DYNAMODB_ITEM_OVERHEAD_BYTES
-        puts = sum(
-            count * requests.items(size, chunk)
-            for hops in exchange.segments()
-            for hop in hops
-            for size, count in hop.written.items()
-        )
-        put = puts * service.put.at(0.5) + counts["bytes_up"] * service.seconds_per_byte
-        get = (counts["dynamodb_requests"] - puts) * service.get.at(0.5) + counts[
-            "bytes_down"
-        ] * service.seconds_per_byte
-        return replace(
-            twin,
-            dynamodb_partitions=1,
-            dynamodb_write_units=counts["dynamodb_write_units"] / put,
-            dynamodb_read_units=counts["dynamodb_read_units"] / get,
-        )
-    return twin
+        puts, gets = counts["s3_put"] / measured.puts, counts["s3_get"] / measured.gets
+        return replace(twin, s3_partitions=1, s3_puts_per_second=puts, s3_gets_per_second=gets)
+    return replace(
+        twin,
+        dynamodb_partitions=1,
+        dynamodb_write_units=counts["dynamodb_write_units"] / measured.puts,
+        dynamodb_read_units=counts["dynamodb_read_units"] / measured.gets,
+    )

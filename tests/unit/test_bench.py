@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import exchange, simulated, tables, targets
+from bench import exchange, served, simulated, tables, targets
 from bench.baselines.operations import Delete, Get, Operation, Put, Scan
 from bench.cases import Case, floor_of, grid, left_out
 from bench.cost import cost, requests
 from bench.counted import Counted
 from bench.floor import expected_slowest, floor_seconds, traffic
-from bench.predictions import with_one_server
+from bench.predictions import OneServer, with_one_server
 from bench.proxy import is_interim, is_write
+from bench.served import Served
 from paytrain.exchange.simulator.profile import Latency, built_in
 from paytrain.planner.exchange import Exchange
+from paytrain.planner.question import Choice, Deployment, JobFacts
 
 KEYS = {
     "source",
@@ -254,29 +256,28 @@ def test_the_proxy_tells_writes_from_reads() -> None:
     assert not is_interim(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_one_server_serves_what_it_serves_a_single_client() -> None:
-    # Given services that take 4 ms for a write and 2 ms for a read, and 1 ms more per megabyte
-    alone = replace(
-        built_in().services["s3"],
-        put=Latency.constant(4.0),
-        get=Latency.constant(2.0),
-        put_stream=1e9,
-        get_stream=1e9,
-        seconds_per_byte=1e-9,
-    )
-    profile = replace(built_in(), services=dict.fromkeys(("s3", "dynamodb", "memcached"), alone))
-    # When two ranks sum 500,000 values: each writes two halves of a megabyte and reads two
-    s3, dynamodb, memcached = (
-        with_one_server(profile, Exchange(channel, "scatter_reduce", 2, 500_000))
-        for channel in ("s3", "dynamodb", "memcached")
-    )
-    # Then the server of S3 serves one write in 5 ms, and one read in 3
-    assert (s3.s3_puts_per_second, s3.s3_gets_per_second) == pytest.approx((1 / 5e-3, 1 / 3e-3), rel=1e-3)
-    # And the table, which has no partitions, as many units as the round has in the time of its requests and bytes: a
-    # half is cut in two segments, of two items each, which two requests read
-    writes, reads = 4 * (4 * 4e-3 + 1e-3), 4 * (4 * 2e-3 + 1e-3)
+def test_one_server_is_as_fast_as_it_was_and_not_faster() -> None:
+    # Given two ranks that sum 500,000 values, and a server that takes 40 ms for their writes and 20 for their reads
+    exchanges = [Exchange(channel, "scatter_reduce", 2, 500_000) for channel in ("s3", "dynamodb")]
+    measured = Served(puts=0.04, gets=0.02)
+    s3, dynamodb = (with_one_server(built_in(), each, measured) for each in exchanges)
+    # Then S3 serves four writes of a rank's halves, and four reads, in that time
+    assert (s3.s3_puts_per_second, s3.s3_gets_per_second) == pytest.approx((4 / 0.04, 4 / 0.02))
+    # And the table, which has no partitions, the units of both
     assert dynamodb.dynamodb_partitions == 1
-    assert dynamodb.dynamodb_write_units == pytest.approx(4 * 977 / writes, rel=0.01)
-    assert dynamodb.dynamodb_read_units == pytest.approx(4 * 245 / reads, rel=0.02)
-    # And Memcached, a program of its own, is as it was
-    assert memcached == profile
+    assert dynamodb.dynamodb_write_units == pytest.approx(4 * 977 / 0.04, rel=0.01)
+    assert dynamodb.dynamodb_read_units == pytest.approx(4 * 245 / 0.02, rel=0.02)
+    # And a round takes as long as a busy server takes for both, even if nothing else took time
+    facts = JobFacts(500_000, 1000, 64, 1, 0.1)
+    quick = replace(built_in().services["s3"], put=Latency.constant(0.1), get=Latency.constant(0.1), cpu_seconds=0.0)
+    profile = replace(built_in(), services=dict.fromkeys(("s3", "dynamodb"), quick))
+    for each in exchanges:
+        estimator = OneServer(facts, Deployment(), profile, each, Served(0.4, 0.2))
+        assert estimator.round(Choice(each.channel, "scatter_reduce", 2, 1769))[0] >= 0.6
+
+
+def test_what_the_emulator_serves_is_measured() -> None:
+    # When two processes write and read what a round of 64 KB has
+    found = [served.measure(Exchange(channel, "scatter_reduce", 2, 16_000)) for channel in ("s3", "dynamodb")]
+    # Then both phases took time
+    assert all(0 < each.puts < 60 and 0 < each.gets < 60 for each in found)

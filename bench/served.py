@@ -1,0 +1,101 @@
+"""What a server of this machine serves several clients at once: a round's writes, then its reads, by all ranks.
+
+Nobody waits for anybody within a phase, and nothing is asked in vain: what it takes is the server's time, and that of
+the clients who share its processors.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+
+from bench import servers
+from bench.contender import create, use
+from paytrain.channels.chunks import parts_of
+from paytrain.channels.open import open_channel
+from paytrain.plan import Plan
+from paytrain.planner.exchange import Exchange
+
+_NAME, _KEY = "bench-served", "11111111-2222-3333-4444-555555555555/0/0"
+"""Of bucket and table; and what keys begin with, as long as a run's."""
+_ROUNDS = 9
+"""The first one makes the connections, and is not counted."""
+
+
+Phases = tuple[tuple[float, float], tuple[float, float]]
+"""Of a client and round: begin and end of writing, and of reading."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """Seconds of a round's writes and reads of all ranks."""
+
+    puts: float
+    gets: float
+
+
+def measure(exchange: Exchange) -> Served:
+    """Have as many processes as there are workers write and read; medians of some rounds."""
+    spawn = get_context("spawn")
+    barrier, processes, pipes = spawn.Barrier(exchange.workers), [], []
+    with servers.emulator() as endpoint:
+        for rank in range(exchange.workers):
+            mine, its = spawn.Pipe(duplex=False)
+            process = spawn.Process(target=_client, args=(exchange, endpoint, rank, barrier, its), daemon=True)
+            process.start()
+            its.close()
+            processes.append(process)
+            pipes.append(mine)
+        marks = [pipe.recv() for pipe in pipes]
+        for process in processes:
+            process.join()
+    return Served(_median(marks, 0), _median(marks, 1))
+
+
+def _median(marks: Sequence[Sequence[Phases]], phase: int) -> float:
+    """From the first client's begin to the last one's end of a phase."""
+    rounds = zip(*marks, strict=True)
+    spans = [max(each[phase][1] for each in one) - min(each[phase][0] for each in one) for one in rounds]
+    return statistics.median(spans[1:])
+
+
+def _client(exchange: Exchange, endpoint: str, rank: int, barrier: Barrier, parent: Connection) -> None:
+    use(endpoint)
+    if rank == 0:
+        create(exchange.channel, _NAME)
+    tuning, peers = exchange.tuning, [each for each in range(exchange.workers) if each != rank]
+    plan = Plan.model_construct(channel=exchange.channel, item_bytes=exchange.item_bytes)
+    threads = tuning.puts_at_once + tuning.gets_at_once
+    channel = open_channel(plan, exchange_bucket=_NAME, exchange_table=_NAME, threads=threads)
+    objects = [
+        [[bytes(hop.bytes_up // hop.written.total())]] * (hop.written.total() // hop.writers)
+        for hops in exchange.segments()
+        for hop in hops
+    ]
+    marks = []
+    with ThreadPoolExecutor(tuning.puts_at_once) as putting, ThreadPoolExecutor(tuning.gets_at_once) as getting:
+        for number in range(_ROUNDS):
+            barrier.wait()
+            began = time.monotonic()
+            puts = [
+                putting.submit(channel.put, f"{_KEY}/{number}/{index}/{rank}", frames)
+                for index, frames in enumerate(objects)
+            ]
+            for put in puts:
+                put.result()
+            stored = time.monotonic()
+            barrier.wait()
+            reading = time.monotonic()
+            gets = [
+                getting.submit(channel.get, f"{_KEY}/{number}/{index}/{peer}", parts_of(frames)[0])
+                for index, frames in enumerate(objects)
+                for peer in peers
+            ]
+            if not all(get.result() for get in gets):
+                raise AssertionError(f"{exchange.channel}: what was written cannot be read.")
+            marks.append(((began, stored), (reading, time.monotonic())))
+    parent.send(marks)
