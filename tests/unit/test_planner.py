@@ -172,6 +172,21 @@ def test_a_deadline_gets_the_cheapest_and_a_budget_the_fastest_plan() -> None:
     assert by_time.choice == by_money.choice == middle.choice
 
 
+def test_one_worker_alone_is_no_other_channel_or_pattern() -> None:
+    # Given a job that one function does best, and a deadline that only many keep
+    large = replace(JOB, parameters=25_000_000, samples=1_000_000, step_seconds=0.2)
+    best = search(large, DEPLOYMENT).recommended
+    assert best is not None
+    assert best.choice.workers == 1
+    found = search(large, DEPLOYMENT, deadline_minutes=100)
+    assert found.recommended is not None
+    assert found.recommended.choice.workers > 1
+    # Then number of workers is compared with that function, channel and pattern are not
+    share = f"costs {best.usd.expected / found.recommended.usd.expected:.2g} times as much"
+    compared = {reason.partition(" = ")[0]: share in reason for reason in found.reasons[1:]}
+    assert compared == {"channel": False, "pattern": False, "workers": True}
+
+
 def test_when_nothing_keeps_the_limits_it_says_what_could() -> None:
     found = search(JOB, DEPLOYMENT, budget_usd=1e-6, deadline_minutes=0.1)
     assert found.recommended is None

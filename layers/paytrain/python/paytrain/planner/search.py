@@ -223,11 +223,13 @@ def _reasons(
 
 def _compared(chosen: Estimate, considered: Sequence[Estimate]) -> Iterator[str]:
     """Against the best plan that differs in one thing only: the channel, the pattern, the number of workers."""
-    keys = ("channel", "pattern", "workers")
-    for key in keys:
+    like = [each for each in considered if _is_like(each, chosen)]
+    # One worker alone has no channel and no pattern.
+    together = [each for each in like if each.choice.workers > 1] if chosen.choice.workers > 1 else []
+    for key, plans in (("channel", together), ("pattern", together), ("workers", like)):
         mine = getattr(chosen.choice, key)
-        others = [each for each in considered if getattr(each.choice, key) != mine and _is_like(each, chosen)]
-        if others and (key == "workers" or chosen.choice.workers > 1):
+        others = [each for each in plans if getattr(each.choice, key) != mine]
+        if others:
             best = min(others, key=lambda each: each.seconds.expected * each.usd.expected)
             yield (
                 f"{key} = {mine}: with {getattr(best.choice, key)} it takes "
