@@ -162,7 +162,7 @@ class OneServer(Estimator):
 
 def with_one_server(twin: Profile, exchange: Exchange, measured: Served) -> Profile:
     """The profile with what the emulator can serve of an exchange's requests."""
-    counts = requests.of_round(exchange.channel, exchange.segments(), exchange.item_bytes)
+    counts = requests.of_round(exchange.channel, exchange.segments, exchange.item_bytes)
     if exchange.channel == "s3":
         puts, gets = counts["s3_put"] / measured.puts, counts["s3_get"] / measured.gets
         return replace(twin, s3_partitions=1, s3_puts_per_second=puts, s3_gets_per_second=gets)

@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _requests(case: Exchange) -> float:
-    counts = requests.of_round(case.channel, case.segments(), case.item_bytes)
+    counts = requests.of_round(case.channel, case.segments, case.item_bytes)
     return ROUNDS_OF[case.workers] * sum(
         count for name, count in counts.items() if not name.startswith("bytes") and "units" not in name
     )
@@ -106,7 +106,7 @@ def _requests(case: Exchange) -> float:
 
 def _is_possible(case: Exchange) -> bool:
     """Whether it fits a cache and a lap, and can be simulated in a minute."""
-    counts = requests.of_round(case.channel, case.segments(), case.item_bytes)
+    counts = requests.of_round(case.channel, case.segments, case.item_bytes)
     if case.channel == "memcached":
         held_mb = limits.cache_node_mb(case.node_type)
         if 2 * case.workers * case.vector_bytes > held_mb * 2**20:

@@ -73,7 +73,7 @@ def _client(exchange: Exchange, endpoint: str, rank: int, barrier: Barrier, pare
     channel = open_channel(plan, exchange_bucket=_NAME, exchange_table=_NAME, threads=threads)
     objects = [
         [[bytes(hop.bytes_up // hop.written.total())]] * (hop.written.total() // hop.writers)
-        for hops in exchange.segments()
+        for hops in exchange.segments
         for hop in hops
     ]
     marks = []

@@ -89,7 +89,7 @@ def reserve_of(
 def usd_of_round(exchange: Exchange) -> float:
     """What a round's requests cost over all ranks until one has been measured: twice those of the pattern, since what
     is not there yet is asked for again."""
-    return 2 * bill.usd_of_requests(requests.of_round(exchange.channel, exchange.segments(), exchange.item_bytes))
+    return 2 * bill.usd_of_requests(requests.of_round(exchange.channel, exchange.segments, exchange.item_bytes))
 
 
 def first_pace(plan: Plan) -> dict[str, float]:

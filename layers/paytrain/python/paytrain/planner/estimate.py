@@ -101,7 +101,8 @@ class Estimator:
         self._exchanges: dict[tuple[object, ...], Exchange] = {}
         self._known: dict[Exchange, tuple[float, float]] = {}
         self._hops: dict[str, tuple[float, float]] = {}
-        self._around: dict[tuple[int, int], tuple[float, float, float]] = {}
+        self._fastest: dict[Exchange, float] = {}
+        self._around: dict[tuple[int, int], tuple[float, float, float, float]] = {}
         self._usd_per_gb_second = prices.lambda_usd_per_gb_second(deployment.architecture)
 
     def exchange(self, choice: Choice) -> Exchange:
@@ -142,13 +143,17 @@ class Estimator:
 
     def _fastest_round(self, choice: Choice) -> float:
         """As if all ranks were lucky: the longest of latencies, requests' processor time, the link and the cache."""
-        network, vector = self._profile.network, self.exchange(choice).vector_bytes
+        exchange = self.exchange(choice)
+        if exchange in self._fastest:
+            return self._fastest[exchange]
+        network, vector = self._profile.network, exchange.vector_bytes
         hops, reads, vectors, vectors_of_all = _least(choice.pattern, choice.workers)
         latency, cpu_seconds = self._hop_seconds(choice.channel)
         at_least = max(hops * latency, reads * cpu_seconds, vectors * vector / network.function)
         if choice.cache:
             node = self._profile.node_base[choice.cache.node_type] * choice.cache.nodes
             at_least = max(at_least, vectors_of_all * vector / min(network.vpc, node))
+        self._fastest[exchange] = at_least
         return at_least
 
     def _hop_seconds(self, channel: str) -> tuple[float, float]:
@@ -162,8 +167,8 @@ class Estimator:
         job = self._job
         per_epoch = math.ceil(job.samples / (choice.workers * job.batch_size))
         rounds = math.ceil(per_epoch / choice.sync_every)
-        train = job.epochs * (per_epoch * self.step_seconds(choice) + rounds * round_seconds)
-        in_lap, alone, around = self._around_training(choice)
+        step, in_lap, alone, around = self._beside_rounds(choice)
+        train = job.epochs * (per_epoch * step + rounds * round_seconds)
         in_lap += train * (1 + self._save / CHECKPOINT_SECONDS)
         seconds = in_lap + around
         per_second = choice.memory_mb / 1024 * self._usd_per_gb_second
@@ -173,14 +178,14 @@ class Estimator:
             return lasts.expected, usd + self._cache_usd(choice.cache, lasts).expected
         return seconds, usd
 
-    def _around_training(self, choice: Choice) -> tuple[float, float, float]:
-        """Seconds beside training: of the functions of a lap, of Prepare and Finish, and of all but the lap."""
+    def _beside_rounds(self, choice: Choice) -> tuple[float, float, float, float]:
+        """Seconds: a step; beside training, the functions of a lap, Prepare and Finish, and all but the lap."""
         key = choice.workers, choice.memory_mb
         if key not in self._around:
             gang, load = self._gang_seconds(choice.workers), self._load_seconds(choice.memory_mb)
             in_lap = self._cold.expected + gang.expected + load.expected + self._save
             alone = self._single_seconds(choice).expected
-            self._around[key] = in_lap, alone, alone + self._control_seconds(1).expected
+            self._around[key] = self.step_seconds(choice), in_lap, alone, alone + self._control_seconds(1).expected
         return self._around[key]
 
     def estimate(self, choice: Choice) -> Estimate | str:

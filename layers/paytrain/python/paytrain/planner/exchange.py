@@ -1,10 +1,10 @@
 """How an exchange is run: what decides its requests and its time."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from paytrain.exchange.segments import even_slices
+from paytrain.exchange.segments import even_sizes, even_slices
 from paytrain.exchange.tuning import Tuning, dynamodb_item_bytes, tune
 from paytrain.job import EXACT_WIRES
 from paytrain.planner.sizes import payload_bytes
@@ -62,13 +62,13 @@ class Exchange:
             return dynamodb_item_bytes(self.vector_bytes)
         return self.cache_item_bytes if self.channel == "memcached" else 0
 
-    def segments(self) -> Iterator[list[Hop]]:
-        """The hops of every segment; nothing with one worker."""
+    @cached_property
+    def segments(self) -> Sequence[list[Hop]]:
+        """The hops of every segment, those of equal size the same; nothing with one worker."""
         if self.workers == 1:
-            return
-        known: dict[int, list[Hop]] = {}
-        for part in even_slices(self.elements, self.tuning.segments):
-            size = part.stop - part.start
-            if size not in known:
-                known[size] = hops(self.pattern, self.workers, size, Shape(self.wire, self.metrics))
-            yield known[size]
+            return ()
+        hops_of = {
+            size: hops(self.pattern, self.workers, size, Shape(self.wire, self.metrics))
+            for size in even_sizes(self.elements, self.tuning.segments)
+        }
+        return [hops_of[part.stop - part.start] for part in even_slices(self.elements, self.tuning.segments)]

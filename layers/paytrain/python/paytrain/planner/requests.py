@@ -4,7 +4,7 @@ Not counted: questions for what is not there yet, and reads that are made twice 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from paytrain.channels.chunks import chunk_count
 from paytrain.channels.constants import (
@@ -47,12 +47,14 @@ def of_hop(channel: str, hop: Hop, item_bytes: int) -> Counter[str]:
     return counts
 
 
-def of_round(channel: str, segments: Iterable[list[Hop]], item_bytes: int) -> Counter[str]:
+def of_round(channel: str, segments: Sequence[list[Hop]], item_bytes: int) -> Counter[str]:
     """Of all hops of all segments."""
     counts: Counter[str] = Counter()
-    for hops in segments:
+    times = Counter(map(id, segments))
+    for hops in {id(each): each for each in segments}.values():
         for hop in hops:
-            counts.update(of_hop(channel, hop, item_bytes))
+            for name, amount in of_hop(channel, hop, item_bytes).items():
+                counts[name] += times[id(hops)] * amount
     return counts
 
 

@@ -15,11 +15,11 @@ _MADE_TWICE_UP_TO = 16
 
 def usage(exchange: Exchange, in_vain: float) -> Counter[str]:
     """Expected counts of one round, all workers together, by the names of :class:`paytrain.channels.base.Usage`."""
-    counts: Counter[str] = Counter(requests.of_round(exchange.channel, exchange.segments(), exchange.item_bytes))
+    counts: Counter[str] = Counter(requests.of_round(exchange.channel, exchange.segments, exchange.item_bytes))
     if exchange.channel in ("s3", "s3express"):
         twice = sum(
             count * min(1.0, _MADE_TWICE_UP_TO / hop.gets)
-            for hops in exchange.segments()
+            for hops in exchange.segments
             for hop in hops
             for size, count in hop.read.items()
             if size <= HEDGED_BYTES

@@ -59,10 +59,9 @@ class RoundTimes:
         """A round in the steady state; nothing with one worker."""
         if exchange.workers == 1:
             return RoundTime(0.0, 0.0)
-        segments = list(exchange.segments())
-        # Segments of one size have the same hops.
-        known = {id(hops): [of_hop(exchange, hop, self._profile) for hop in hops] for hops in segments}
-        loads = [known[id(hops)] for hops in segments]
+        different = {id(hops): hops for hops in exchange.segments}
+        known = {key: [of_hop(exchange, hop, self._profile) for hop in hops] for key, hops in different.items()}
+        loads = [known[id(hops)] for hops in exchange.segments]
         seconds = behind = 0.0
         for _ in range(_ROUNDS):
             this = _Round(self, exchange, loads)

@@ -146,6 +146,7 @@ def _choices(job: JobFacts, deployment: Deployment, options: Open) -> Iterator[t
                 if (channel, wire, sync_every) != (options.channels[0], options.wires[0], options.sync_every[0]):
                     continue
                 sync_every = 1
+            need_bytes = job.need(wire, sync_every).total
             for cache in caches if workers > 1 else (None,):
                 patterns = options.patterns if workers > 1 else options.patterns[:1]
                 for pattern in patterns:
@@ -153,7 +154,7 @@ def _choices(job: JobFacts, deployment: Deployment, options: Open) -> Iterator[t
                         continue
                     for memory_mb in sizes:
                         choice = Choice(channel, pattern, workers, memory_mb, wire, sync_every, cache)
-                        yield choice, _refusal(job, deployment, choice)
+                        yield choice, _refusal(job, deployment, choice, need_bytes)
 
 
 def _is_pointless(job: JobFacts, choice: Choice, options: Open) -> bool:
@@ -167,12 +168,11 @@ def _is_pointless(job: JobFacts, choice: Choice, options: Open) -> bool:
     return False
 
 
-def _refusal(job: JobFacts, deployment: Deployment, choice: Choice) -> str:
+def _refusal(job: JobFacts, deployment: Deployment, choice: Choice, need_bytes: int) -> str:
     if choice.workers > deployment.max_workers:
         return f"only {deployment.max_workers:,} functions may run at once"
-    need = job.need(choice.wire, choice.sync_every)
-    if need.total > choice.memory_mb * MB:
-        return f"a worker needs {-(-need.total // MB):,} MB"
+    if need_bytes > choice.memory_mb * MB:
+        return f"a worker needs {-(-need_bytes // MB):,} MB"
     if choice.cache:
         held_mb = limits.cache_node_mb(choice.cache.node_type)
         needed_mb = 2 * choice.workers * vector_bytes(job, choice) / MB
