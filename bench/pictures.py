@@ -33,6 +33,7 @@ _LABELS = {
 }
 _CHANNELS = {
     "s3": ("S3", ""),
+    "s3express": ("S3 Express", ""),
     "memcached": (f"Memcached, one {NODE_TYPE.removeprefix('cache.')}", NODE_TYPE),
     "dynamodb": ("DynamoDB, a new table", ""),
 }
@@ -132,8 +133,8 @@ def _panels(
     rows: Sequence[Row], title: str, unit: str, value: Callable[[Row], float], label: str
 ) -> tuple[Any, list[tuple[Any, list[Row]]]]:
     """A figure with a panel per channel, and in each a line per algorithm, named at its end with its last value."""
-    figure, axes = plt.subplots(1, len(_CHANNELS), figsize=(13, 4.8), layout="constrained", sharey=True)
-    panels, ends = [], []
+    figure, grid = plt.subplots(2, 2, figsize=(11, 9), layout="constrained", sharey=True)
+    axes, panels, ends = grid.flat, [], []
     for axis, (channel, (name, node_type)) in zip(axes, _CHANNELS.items(), strict=True):
         here = only(rows, channel=channel, node_type=node_type, bytes=SIZES[_SIZE])
         panels.append((axis, here))
@@ -147,7 +148,8 @@ def _panels(
         axis.set_xlabel("workers", loc="left")
         axis.grid(axis="y", color="#dddddd", linewidth=0.6)
         ends.append(_lines(axis, here, value))
-    axes[0].set_ylabel(unit)
+    for axis in grid[:, 0]:
+        axis.set_ylabel(unit)
     low, high = axes[0].get_ylim()
     axes[0].set_ylim(low / 2, high * 2)
     for axis, here in zip(axes, ends, strict=True):

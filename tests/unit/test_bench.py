@@ -213,7 +213,7 @@ def test_rows_become_tables_and_pictures(tmp_path: Path) -> None:
     # Given rows of all channels, one of them measured
     rows = [
         row(channel=channel, bytes=size, workers=workers, node_type=node_type)
-        for channel, node_type in (("s3", ""), ("memcached", "cache.m7g.large"), ("dynamodb", ""))
+        for channel, node_type in (("s3", ""), ("s3express", ""), ("memcached", "cache.m7g.large"), ("dynamodb", ""))
         for size in (12_000_000, 89_000_000)
         for workers in (4, 16, 64, 256)
     ]
