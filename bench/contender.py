@@ -99,11 +99,9 @@ Exchange = Callable[[int], tuple[Vector, dict[str, float]]]
 
 
 def _work(case: Case, place: Place, rank: int, parent: Connection) -> None:
-    use(place.endpoints[rank])
-    if rank == 0 and case.is_peer:
-        real.create(case.channel, place.name)
-    elif rank == 0:
-        create(case.channel, place.name)
+    os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=f"http://{place.endpoints[rank]}", NO_PROXY="127.0.0.1")
+    if rank == 0:
+        _create(case, place)
     expected = np.zeros(case.elements, np.float32)
     for each in range(case.workers):
         expected += _vector(case, each)
@@ -119,18 +117,14 @@ def _work(case: Case, place: Place, rank: int, parent: Connection) -> None:
         parent.send((began, ended, usage))
 
 
-def use(endpoint: str) -> None:
-    """Make boto3 speak to an emulator from now on."""
-    os.environ.update(_CREDENTIALS, AWS_ENDPOINT_URL=f"http://{endpoint}", NO_PROXY="127.0.0.1")
-
-
-def create(channel: str, name: str) -> None:
-    """A bucket or a table for our exchange; Memcached needs nothing."""
-    if channel == "s3":
-        boto3.client("s3").create_bucket(Bucket=name)
-    elif channel == "dynamodb":
+def _create(case: Case, place: Place) -> None:
+    if case.is_peer:
+        real.create(case.channel, place.name)
+    elif case.channel == "s3":
+        boto3.client("s3").create_bucket(Bucket=place.name)
+    elif case.channel == "dynamodb":
         boto3.client("dynamodb").create_table(
-            TableName=name,
+            TableName=place.name,
             AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",

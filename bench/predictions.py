@@ -3,12 +3,13 @@
 The twin differs from AWS in three things that no profile has: all workers share this machine's processors, nothing
 limits its links, and S3 and DynamoDB are one process that serves one request after the other. So the calibration is the
 product's own, for the channels' latencies. What the emulator takes for a round's requests, when as many processes make
-them at once (:mod:`bench.served`), is taken for all that it can serve. And for every number of workers there is one
-short run over Memcached, for the time of a step and of a start when so many share the machine.
+them at once (:mod:`bench.served`), is taken for all that it can serve. And for every number of workers there are a few
+short runs over Memcached, for the time of a step and of a start when so many share the machine.
 """
 
 import json
 import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from paytrain.store import Artifacts
 CHANNELS = ("memcached", "s3", "dynamodb")
 WORKERS = (2, 4)
 EPOCHS, EPOCHS_OF_CALIBRATION = 8, 2
+RUNS_OF_CALIBRATION = 3
 PATTERN, MEMORY_MB = "scatter_reduce", 1769
 JOB = {
     "model": "example:mnist",
@@ -106,12 +108,13 @@ def write(predictions: list[Prediction], folder: Path) -> Path:
 
 def _with(stack: Stack, workers: int, twin: Profile) -> Iterator[Prediction]:
     short = JOB | {"workers": workers, "channel": "memcached", "epochs": EPOCHS_OF_CALIBRATION}
-    run(stack, short)
-    run_id = run(stack, short)
-    receipt, prepared = read(stack, Keys(run_id).receipt), read(stack, Keys(run_id).prepared)
-    seconds = receipt["phases_total"]
-    step = (seconds["compute"] + seconds["apply"]) / receipt["steps"] / workers
-    here = replace(twin, worker_start=seconds["start"] / workers)
+    run(stack, short)  # The first starts sandboxes.
+    runs = [Keys(run(stack, short)) for _ in range(RUNS_OF_CALIBRATION)]
+    receipts, prepared = [read(stack, keys.receipt) for keys in runs], read(stack, runs[0].prepared)
+    phases = [receipt["phases_total"] for receipt in receipts]
+    steps = workers * receipts[0]["steps"]
+    step = statistics.median((each["compute"] + each["apply"]) / steps for each in phases)
+    here = replace(twin, worker_start=statistics.median(each["start"] / workers for each in phases))
     for channel in CHANNELS:
         job = JOB | {"workers": workers, "channel": channel, "epochs": EPOCHS}
         facts = replace(facts_of(Job.model_validate(job), Prepared.model_validate(prepared)), step_seconds=step)

@@ -1,30 +1,30 @@
-"""What a server of this machine serves several clients at once: a round's writes, then its reads, by all ranks.
+"""What the twin's emulator serves several clients at once: a round's writes, then its reads, by all ranks.
 
-Nobody waits for anybody within a phase, and nothing is asked in vain: what it takes is the server's time, and that of
-the clients who share its processors.
+The clients have the workers' role, whose permissions the emulator looks at with every request. Nobody waits for anybody
+within a phase, and nothing is asked in vain: what it takes is the server's time, and that of the clients who share its
+processors.
 """
 
+import os
 import statistics
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 
-from bench import servers
-from bench.contender import create, use
+import boto3
+
 from paytrain.channels.chunks import parts_of
 from paytrain.channels.open import open_channel
 from paytrain.plan import Plan
 from paytrain.planner.exchange import Exchange
 
-_NAME, _KEY = "bench-served", "11111111-2222-3333-4444-555555555555/0/0"
-"""Of bucket and table; and what keys begin with, as long as a run's."""
 _ROUNDS = 9
 """The first one makes the connections, and is not counted."""
-
 
 Phases = tuple[tuple[float, float], tuple[float, float]]
 """Of a client and round: begin and end of writing, and of reading."""
@@ -38,22 +38,49 @@ class Served:
     gets: float
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the clients write, who they are, and what their keys begin with, which are as long as a run's."""
+
+    bucket: str
+    table: str
+    credentials: Mapping[str, str]
+    prefix: str
+
+
 def measure(exchange: Exchange) -> Served:
-    """Have as many processes as there are workers write and read; medians of some rounds."""
-    spawn = get_context("spawn")
+    """Have as many processes as there are workers write and read in the twin; medians of some rounds."""
+    spawn, place = get_context("spawn"), _place()
     barrier, processes, pipes = spawn.Barrier(exchange.workers), [], []
-    with servers.emulator() as endpoint:
-        for rank in range(exchange.workers):
-            mine, its = spawn.Pipe(duplex=False)
-            process = spawn.Process(target=_client, args=(exchange, endpoint, rank, barrier, its), daemon=True)
-            process.start()
-            its.close()
-            processes.append(process)
-            pipes.append(mine)
-        marks = [pipe.recv() for pipe in pipes]
-        for process in processes:
-            process.join()
+    for rank in range(exchange.workers):
+        mine, its = spawn.Pipe(duplex=False)
+        process = spawn.Process(target=_client, args=(exchange, place, rank, barrier, its), daemon=True)
+        process.start()
+        its.close()
+        processes.append(process)
+        pipes.append(mine)
+    marks = [pipe.recv() for pipe in pipes]
+    for process in processes:
+        process.join()
     return Served(_median(marks, 0), _median(marks, 1))
+
+
+def _place() -> Place:
+    """Of the deployed workers."""
+    functions = boto3.client("lambda").list_functions()["Functions"]
+    known = [(each, each.get("Environment", {}).get("Variables", {})) for each in functions]
+    function, variables = next(each for each in known if "EXCHANGE_TABLE" in each[1])
+    role = boto3.client("sts").assume_role(RoleArn=function["Role"], RoleSessionName="bench")["Credentials"]
+    return Place(
+        bucket=variables["EXCHANGE_BUCKET"],
+        table=variables["EXCHANGE_TABLE"],
+        credentials={
+            "AWS_ACCESS_KEY_ID": role["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": role["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": role["SessionToken"],
+        },
+        prefix=f"{uuid.uuid4()}/0/0",
+    )
 
 
 def _median(marks: Sequence[Sequence[Phases]], phase: int) -> float:
@@ -63,14 +90,12 @@ def _median(marks: Sequence[Sequence[Phases]], phase: int) -> float:
     return statistics.median(spans[1:])
 
 
-def _client(exchange: Exchange, endpoint: str, rank: int, barrier: Barrier, parent: Connection) -> None:
-    use(endpoint)
-    if rank == 0:
-        create(exchange.channel, _NAME)
+def _client(exchange: Exchange, place: Place, rank: int, barrier: Barrier, parent: Connection) -> None:
+    os.environ.update(place.credentials)
     tuning, peers = exchange.tuning, [each for each in range(exchange.workers) if each != rank]
     plan = Plan.model_construct(channel=exchange.channel, item_bytes=exchange.item_bytes)
     threads = tuning.puts_at_once + tuning.gets_at_once
-    channel = open_channel(plan, exchange_bucket=_NAME, exchange_table=_NAME, threads=threads)
+    channel = open_channel(plan, exchange_bucket=place.bucket, exchange_table=place.table, threads=threads)
     objects = [
         [[bytes(hop.bytes_up // hop.written.total())]] * (hop.written.total() // hop.writers)
         for hops in exchange.segments
@@ -82,7 +107,7 @@ def _client(exchange: Exchange, endpoint: str, rank: int, barrier: Barrier, pare
             barrier.wait()
             began = time.monotonic()
             puts = [
-                putting.submit(channel.put, f"{_KEY}/{number}/{index}/{rank}", frames)
+                putting.submit(channel.put, f"{place.prefix}/{number}/{index}/{rank}", frames)
                 for index, frames in enumerate(objects)
             ]
             for put in puts:
@@ -91,7 +116,7 @@ def _client(exchange: Exchange, endpoint: str, rank: int, barrier: Barrier, pare
             barrier.wait()
             reading = time.monotonic()
             gets = [
-                getting.submit(channel.get, f"{_KEY}/{number}/{index}/{peer}", parts_of(frames)[0])
+                getting.submit(channel.get, f"{place.prefix}/{number}/{index}/{peer}", parts_of(frames)[0])
                 for index, frames in enumerate(objects)
                 for peer in peers
             ]
