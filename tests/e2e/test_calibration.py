@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench import served
 from local import calibrate
 from paytrain import facts
 from paytrain.planner import profile
+from paytrain.planner.exchange import Exchange
 from paytrain.store import Artifacts
 from tests.e2e.deployment import Deployment
 
@@ -50,3 +52,13 @@ def test_a_calibration_that_asks_for_more_is_refused(main: Deployment, given: di
 
     assert run.snapshot.status == "FAILED"
     assert run.snapshot.cause.endswith("is not allowed: it must be true, and stand alone.")
+
+
+def test_what_the_emulator_serves_is_measured_as_the_workers(main: Deployment) -> None:
+    for channel in ("s3", "dynamodb"):
+        # when two processes write and read what a round of 64 KB has
+        found = served.measure(Exchange(channel, "scatter_reduce", 2, 16_000))
+
+        # then both phases took time
+        assert 0 < found.puts < 60
+        assert 0 < found.gets < 60
