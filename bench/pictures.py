@@ -134,7 +134,7 @@ def _panels(
 ) -> tuple[Any, list[tuple[Any, list[Row]]]]:
     """A figure with a panel per channel, and in each a line per algorithm, named at its end with its last value."""
     figure, grid = plt.subplots(2, 2, figsize=(11, 9), layout="constrained", sharey=True)
-    axes, panels, ends = grid.flat, [], []
+    axes, panels, ends = list(grid.flat), [], []
     for axis, (channel, (name, node_type)) in zip(axes, _CHANNELS.items(), strict=True):
         here = only(rows, channel=channel, node_type=node_type, bytes=SIZES[_SIZE])
         panels.append((axis, here))

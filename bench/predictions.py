@@ -22,7 +22,7 @@ from paytrain.control.predicted import facts_of
 from paytrain.exchange.simulator.profile import Network, Profile, of
 from paytrain.job import Job
 from paytrain.plan import Prepared
-from paytrain.planner import profile, requests
+from paytrain.planner import compute, profile, requests
 from paytrain.planner.estimate import Estimate, Estimator
 from paytrain.planner.exchange import Exchange
 from paytrain.planner.question import Cache, Choice, Deployment, JobFacts
@@ -113,8 +113,9 @@ def _with(stack: Stack, workers: int, twin: Profile) -> Iterator[Prediction]:
     receipts, prepared = [read(stack, keys.receipt) for keys in runs], read(stack, runs[0].prepared)
     phases = [receipt["phases_total"] for receipt in receipts]
     steps = workers * receipts[0]["steps"]
-    # Until the slowest has ended, with the little that Memcached takes here.
-    step = statistics.median((each["compute"] + each["apply"] + each["wait"]) / steps for each in phases)
+    # Until the slowest has ended, with the little that Memcached takes here; an estimate makes its own slowest.
+    slowest = statistics.median((each["compute"] + each["apply"] + each["wait"]) / steps for each in phases)
+    step = slowest / compute.straggler(workers)
     here = replace(twin, worker_start=statistics.median(each["start"] / workers for each in phases))
     for channel in CHANNELS:
         job = JOB | {"workers": workers, "channel": channel, "epochs": EPOCHS}

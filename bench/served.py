@@ -25,6 +25,8 @@ from paytrain.planner.exchange import Exchange
 
 _ROUNDS = 9
 """The first one makes the connections, and is not counted."""
+_LONGEST_SECONDS = 120
+"""A client that others wait for longer has died."""
 
 Phases = tuple[tuple[float, float], tuple[float, float]]
 """Of a client and round: begin and end of writing, and of reading."""
@@ -49,9 +51,20 @@ class Place:
 
 
 def measure(exchange: Exchange) -> Served:
-    """Have as many processes as there are workers write and read in the twin; medians of some rounds."""
+    """Have as many processes as there are workers write and read in the twin; medians of some rounds.
+
+    Parameters
+    ----------
+    exchange
+        With a pattern in which all ranks do alike: ``scatter_reduce`` or ``all_gather``.
+
+    Raises
+    ------
+    EOFError
+        When a client has died; it has said why.
+    """
     spawn, place = get_context("spawn"), _place()
-    barrier, processes, pipes = spawn.Barrier(exchange.workers), [], []
+    barrier, processes, pipes = spawn.Barrier(exchange.workers, timeout=_LONGEST_SECONDS), [], []
     for rank in range(exchange.workers):
         mine, its = spawn.Pipe(duplex=False)
         process = spawn.Process(target=_client, args=(exchange, place, rank, barrier, its), daemon=True)

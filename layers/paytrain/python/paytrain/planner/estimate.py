@@ -166,7 +166,7 @@ class Estimator:
     def _with_rounds(self, choice: Choice, round_seconds: float, round_usd: float) -> tuple[float, float]:
         job = self._job
         per_epoch = math.ceil(job.samples / (choice.workers * job.batch_size))
-        rounds = math.ceil(per_epoch / choice.sync_every)
+        rounds = math.ceil(per_epoch / choice.sync_every) if choice.workers > 1 else 0
         step, in_lap, alone, around = self._beside_rounds(choice)
         train = job.epochs * (per_epoch * step + rounds * round_seconds)
         in_lap += train * (1 + self._save / CHECKPOINT_SECONDS)
