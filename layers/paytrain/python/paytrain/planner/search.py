@@ -231,10 +231,12 @@ def _compared(chosen: Estimate, considered: Sequence[Estimate]) -> Iterator[str]
         others = [each for each in plans if getattr(each.choice, key) != mine]
         if others:
             best = min(others, key=lambda each: each.seconds.expected * each.usd.expected)
+            # Other numbers of workers are left out of the search where this one beats them.
+            at_best = "" if key == "workers" else ", at best"
             yield (
                 f"{key} = {mine}: with {getattr(best.choice, key)} it takes "
                 f"{best.seconds.expected / chosen.seconds.expected:.2g} times as long and costs "
-                f"{best.usd.expected / chosen.usd.expected:.2g} times as much, at best."
+                f"{best.usd.expected / chosen.usd.expected:.2g} times as much{at_best}."
             )
 
 
