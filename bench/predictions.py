@@ -1,29 +1,30 @@
 """What the planner predicts of whole runs in the laptop twin, after a calibration of the twin, and what they take.
 
-The twin differs from AWS in three things that no profile has: all workers share this machine's processors, nothing
-limits its links, and S3 and DynamoDB are one process that serves one request after the other. So the calibration is the
-product's own, for the channels' latencies. What the emulator takes for a round's requests, when as many processes make
-them at once (:mod:`bench.served`), is taken for all that it can serve. And for every number of workers there are a few
-short runs over Memcached, for the time of a step and of a start when so many share the machine.
+The twin differs from AWS in what no profile has: functions start and load as fast as this machine lets them, all
+workers share its processors, nothing limits its links, and S3 and DynamoDB are one process that shares the processors,
+too. So the calibration is the product's own, for the channels' latencies; and right before a run some turns of short
+runs over Memcached with as many workers, for the time of a step and of all that is not training, and of a gang of
+processes that does rounds over S3 or DynamoDB (:mod:`bench.gang_rounds`). It takes turns since such a machine's speed
+drifts.
 """
 
 import json
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from bench import served
+from bench import gang_rounds
 from bench.runs import read, run
-from bench.served import Served
 from local.stack import Stack
 from paytrain.control.predicted import facts_of
 from paytrain.exchange.simulator.profile import Network, Profile, of
 from paytrain.job import Job
 from paytrain.plan import Prepared
-from paytrain.planner import compute, profile, requests
-from paytrain.planner.estimate import Estimate, Estimator
+from paytrain.planner import compute, profile
+from paytrain.planner.estimate import Estimator
 from paytrain.planner.exchange import Exchange
 from paytrain.planner.question import Cache, Choice, Deployment, JobFacts
 from paytrain.run import Keys
@@ -31,9 +32,10 @@ from paytrain.store import Artifacts
 
 CHANNELS = ("memcached", "s3", "dynamodb")
 WORKERS = (2, 4)
-EPOCHS, EPOCHS_OF_CALIBRATION = 8, 2
-RUNS_OF_CALIBRATION = 3
+EPOCHS, EPOCHS_OF_CALIBRATION = 8, (1, 3)
+TURNS = 3
 PATTERN, MEMORY_MB = "scatter_reduce", 1769
+_PHASES_OF_STEP = ("compute", "encode", "wait", "reduce", "apply")
 JOB = {
     "model": "example:mnist",
     "data": "example:mnist",
@@ -107,73 +109,93 @@ def write(predictions: list[Prediction], folder: Path) -> Path:
 
 
 def _with(stack: Stack, workers: int, twin: Profile) -> Iterator[Prediction]:
-    short = JOB | {"workers": workers, "channel": "memcached", "epochs": EPOCHS_OF_CALIBRATION}
-    run(stack, short)  # The first starts sandboxes.
-    runs = [Keys(run(stack, short)) for _ in range(RUNS_OF_CALIBRATION)]
-    receipts, prepared = [read(stack, keys.receipt) for keys in runs], read(stack, runs[0].prepared)
-    phases = [receipt["phases_total"] for receipt in receipts]
-    steps = workers * receipts[0]["steps"]
-    # Until the slowest has ended, with the little that Memcached takes here; an estimate makes its own slowest.
-    slowest = statistics.median((each["compute"] + each["apply"] + each["wait"]) / steps for each in phases)
-    step = slowest / compute.straggler(workers)
-    here = replace(twin, worker_start=statistics.median(each["start"] / workers for each in phases))
     for channel in CHANNELS:
         job = JOB | {"workers": workers, "channel": channel, "epochs": EPOCHS}
-        facts = replace(facts_of(Job.model_validate(job), Prepared.model_validate(prepared)), step_seconds=step)
-        estimate = _estimate(facts, channel, workers, here)
+        # Another channel may have other functions: the first run starts their sandboxes.
+        run(stack, job | {"epochs": EPOCHS_OF_CALIBRATION[0]})
+        turns = [_calibrate(stack, channel, workers, twin) for _ in range(TURNS)]
+        # An estimate makes its own slowest of steps.
+        step = statistics.median(turn.step_seconds for turn in turns) / compute.straggler(workers)
+        rounds = statistics.median(turn.round_seconds for turn in turns)
+        estimator = MeasuredRounds(replace(turns[0].facts, step_seconds=step), twin, rounds)
+        around = statistics.median(turn.around for turn in turns)
+        parts = {"around": around, **training(estimator, _choice(channel, workers))}
         receipt = read(stack, Keys(run(stack, job)).receipt)
-        yield Prediction(
-            channel,
-            workers,
-            estimate.seconds.expected,
-            receipt["seconds"],
-            {name: part.expected for name, part in estimate.second_parts.items()},
-            {name: total / workers for name, total in receipt["phases_total"].items()},
-        )
+        phases = {name: total / workers for name, total in receipt["phases_total"].items()}
+        yield Prediction(channel, workers, sum(parts.values()), receipt["seconds"], parts, phases)
 
 
-def _estimate(facts: JobFacts, channel: str, workers: int, twin: Profile) -> Estimate:
-    exchange = Exchange(channel, PATTERN, workers, facts.parameters)
-    if channel == "memcached":
-        estimator, cache = Estimator(facts, Deployment(), twin), Cache("provisioned", "cache.t4g.micro")
-        estimate = estimator.estimate(Choice(channel, PATTERN, workers, MEMORY_MB, cache=cache))
-    else:
-        estimator = OneServer(facts, Deployment(), twin, exchange, served.measure(exchange))
-        estimate = estimator.estimate(Choice(channel, PATTERN, workers, MEMORY_MB))
-    assert isinstance(estimate, Estimate)
-    return estimate
+@dataclass(frozen=True)
+class Turn:
+    """What a calibration has found.
+
+    Attributes
+    ----------
+    facts
+        Of the whole job.
+    step_seconds
+        Until the slowest worker has ended its step.
+    round_seconds
+        That a round over the channel adds.
+    around
+        Seconds of a run beside its training: start, load, Prepare, Finish and the states between.
+    """
+
+    facts: JobFacts
+    step_seconds: float
+    round_seconds: float
+    around: float
 
 
-class OneServer(Estimator):
-    """Estimates with one server in the place of S3 or DynamoDB, which serves reads while it serves no writes.
+def _calibrate(stack: Stack, channel: str, workers: int, twin: Profile) -> Turn:
+    job = JOB | {"workers": workers, "channel": "memcached", "epochs": EPOCHS}
+    short, longer = (Keys(run(stack, job | {"epochs": each})) for each in EPOCHS_OF_CALIBRATION)
+    prepared = Prepared.model_validate(read(stack, short.prepared))
+    facts, choice = facts_of(Job.model_validate(job), prepared), _choice("memcached", workers)
+    round_seconds, _ = Estimator(facts, Deployment(), twin).round(choice)
+    receipt = read(stack, short.receipt)
+    step = step_of(receipt, read(stack, longer.receipt)) - round_seconds
+    as_short = replace(facts, epochs=EPOCHS_OF_CALIBRATION[0], step_seconds=step / compute.straggler(workers))
+    around = receipt["seconds"] - sum(training(Estimator(as_short, Deployment(), twin), choice).values())
+    if channel != "memcached":
+        round_seconds = gang_rounds.measure(Exchange(channel, PATTERN, workers, facts.parameters), step)
+    return Turn(facts, step, round_seconds, around)
+
+
+def step_of(short: Mapping[str, Any], longer: Mapping[str, Any]) -> float:
+    """Seconds of a step with its round, from the receipts of two runs: what both have once cancels out."""
+    short_seconds, seconds = (
+        sum(each["phases_total"][phase] for phase in _PHASES_OF_STEP) / each["workers"] for each in (short, longer)
+    )
+    return (seconds - short_seconds) / (longer["steps"] - short["steps"])
+
+
+def training(estimator: Estimator, choice: Choice) -> dict[str, float]:
+    """Expected seconds of the parts in which a run trains."""
+    estimate = estimator.estimate(choice)
+    if isinstance(estimate, str):
+        raise ValueError(estimate)
+    return {part: estimate.second_parts[part].expected for part in ("compute", "exchange", "save")}
+
+
+def _choice(channel: str, workers: int) -> Choice:
+    cache = Cache("provisioned", "cache.t4g.micro") if channel == "memcached" else None
+    return Choice(channel, PATTERN, workers, MEMORY_MB, cache=cache)
+
+
+class MeasuredRounds(Estimator):
+    """Estimates with rounds as they were measured.
 
     Parameters
     ----------
-    measured
-        What the server takes for the requests of a round.
+    round_seconds
+        Of one round.
     """
 
-    def __init__(
-        self, job: JobFacts, deployment: Deployment, profile: Profile, exchange: Exchange, measured: Served
-    ) -> None:
-        super().__init__(job, deployment, with_one_server(profile, exchange, measured))
-        self._busy = measured.puts + measured.gets
+    def __init__(self, job: JobFacts, profile: Profile, round_seconds: float) -> None:
+        super().__init__(job, Deployment(), profile)
+        self._round_seconds = round_seconds
 
     def round(self, choice: Choice) -> tuple[float, float]:
-        """At least as long as the server is busy."""
-        seconds, usd = super().round(choice)
-        return max(seconds, self._busy), usd
-
-
-def with_one_server(twin: Profile, exchange: Exchange, measured: Served) -> Profile:
-    """The profile with what the emulator can serve of an exchange's requests."""
-    counts = requests.of_round(exchange.channel, exchange.segments, exchange.item_bytes)
-    if exchange.channel == "s3":
-        puts, gets = counts["s3_put"] / measured.puts, counts["s3_get"] / measured.gets
-        return replace(twin, s3_partitions=1, s3_puts_per_second=puts, s3_gets_per_second=gets)
-    return replace(
-        twin,
-        dynamodb_partitions=1,
-        dynamodb_write_units=counts["dynamodb_write_units"] / measured.puts,
-        dynamodb_read_units=counts["dynamodb_read_units"] / measured.gets,
-    )
+        """As measured, at the dollars of its requests."""
+        return self._round_seconds, super().round(choice)[1]

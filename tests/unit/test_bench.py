@@ -14,11 +14,10 @@ from bench.cases import Case, floor_of, grid, left_out
 from bench.cost import cost, requests
 from bench.counted import Counted
 from bench.floor import expected_slowest, floor_seconds, traffic
-from bench.predictions import OneServer, with_one_server
+from bench.predictions import MeasuredRounds, step_of, training
 from bench.proxy import is_interim, is_write
-from bench.served import Served
 from paytrain.exchange.simulator.profile import Latency, built_in
-from paytrain.planner.exchange import Exchange
+from paytrain.planner.estimate import Estimate, Estimator
 from paytrain.planner.question import Choice, Deployment, JobFacts
 
 KEYS = {
@@ -256,21 +255,25 @@ def test_the_proxy_tells_writes_from_reads() -> None:
     assert not is_interim(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_one_server_is_as_fast_as_it_was_and_not_faster() -> None:
-    # Given two ranks that sum 500,000 values, and a server that takes 40 ms for their writes and 20 for their reads
-    exchanges = [Exchange(channel, "scatter_reduce", 2, 500_000) for channel in ("s3", "dynamodb")]
-    measured = Served(puts=0.04, gets=0.02)
-    s3, dynamodb = (with_one_server(built_in(), each, measured) for each in exchanges)
-    # Then S3 serves four writes of a rank's halves, and four reads, in that time
-    assert (s3.s3_puts_per_second, s3.s3_gets_per_second) == pytest.approx((4 / 0.04, 4 / 0.02))
-    # And the table, which has no partitions, the units of both
-    assert dynamodb.dynamodb_partitions == 1
-    assert dynamodb.dynamodb_write_units == pytest.approx(4 * 977 / 0.04, rel=0.01)
-    assert dynamodb.dynamodb_read_units == pytest.approx(4 * 245 / 0.02, rel=0.02)
-    # And a round takes as long as a busy server takes for both, even if nothing else took time
-    facts = JobFacts(500_000, 1000, 64, 1, 0.1)
-    quick = replace(built_in().services["s3"], put=Latency.constant(0.1), get=Latency.constant(0.1), cpu_seconds=0.0)
-    profile = replace(built_in(), services=dict.fromkeys(("s3", "dynamodb"), quick))
-    for each in exchanges:
-        estimator = OneServer(facts, Deployment(), profile, each, Served(0.4, 0.2))
-        assert estimator.round(Choice(each.channel, "scatter_reduce", 2, 1769))[0] >= 0.6
+def test_a_steps_time_is_what_a_longer_run_took_more() -> None:
+    # Given receipts of two gangs of two, the second of which did 20 steps more, and waited as long for its start
+    short = {"workers": 2, "steps": 10, "phases_total": {**_PHASES, "compute": 2.0, "wait": 4.0, "evaluate": 9.0}}
+    longer = {"workers": 2, "steps": 30, "phases_total": {**_PHASES, "compute": 6.0, "wait": 6.0, "evaluate": 1.0}}
+    # Then each worker took 3 seconds more for them
+    assert step_of(short, longer) == pytest.approx(3 / 20)
+
+
+def test_measured_rounds_take_the_place_of_expected_ones() -> None:
+    # Given ten epochs of 1,000 samples in batches of 2 times 100
+    facts, choice = JobFacts(50_000, 1000, 100, 10, 0.1), Choice("s3", "scatter_reduce", 2, 1769)
+    expected = Estimator(facts, Deployment(), built_in()).estimate(choice)
+    measured = MeasuredRounds(facts, built_in(), 0.25).estimate(choice)
+    assert isinstance(expected, Estimate)
+    assert isinstance(measured, Estimate)
+    # Then fifty rounds take as long as measured, at the same price of their requests
+    assert measured.second_parts["exchange"].expected == pytest.approx(50 * 0.25)
+    assert measured.usd_parts["exchange requests"] == expected.usd_parts["exchange requests"]
+    assert training(MeasuredRounds(facts, built_in(), 0.25), choice)["exchange"] == pytest.approx(50 * 0.25)
+
+
+_PHASES = {"encode": 0.5, "reduce": 0.5, "apply": 1.0}
