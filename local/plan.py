@@ -19,6 +19,7 @@ from paytrain.job import AUTO, parse_job
 from paytrain.planner import prices
 from paytrain.planner import profile as measurements
 from paytrain.planner.estimate import Estimate
+from paytrain.planner.profile import Measured
 from paytrain.planner.question import Cache, Deployment, JobFacts, Open
 from paytrain.planner.search import Found, search
 
@@ -45,8 +46,14 @@ def question(job: Mapping[str, Any]) -> tuple[Deployment, Open]:
     return deployment, Open(wires=wires, sync_every=(every, *(each for each in SYNC_EVERY if each != every)))
 
 
-def as_written(facts: JobFacts, job: Mapping[str, Any], profile: Profile | None) -> Estimate | None:
-    """The job with its own values and the stack's defaults, over the channel that the Plan state would take."""
+def as_written(facts: JobFacts, job: Mapping[str, Any], profile: Profile) -> Found | None:
+    """The job with its own values and the stack's defaults, over the channel that the Plan state would take.
+
+    Returns
+    -------
+    Found or None
+        None for a job that leaves more than channel and pattern to the planner.
+    """
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     wanted = {key: job.get(key, context[key]) for key in ("workers", "memory_mb", "wire", "sync_every")}
     if AUTO in wanted.values():
@@ -68,18 +75,19 @@ def as_written(facts: JobFacts, job: Mapping[str, Any], profile: Profile | None)
         wires=(wanted["wire"],),
         sync_every=(wanted["sync_every"],),
     )
-    return search(facts, deployment, options, profile=profile).recommended
+    return search(facts, deployment, options, profile=profile)
 
 
 def _only(value: str, every: Sequence[str]) -> Sequence[str]:
     return every if value == AUTO else (value,)
 
 
-def as_json(found: Found, why: str, written: Estimate | None) -> dict[str, Any]:
+def as_json(found: Found, why: str, profile: str, written: Found | None) -> dict[str, Any]:
     """For plan.json."""
     return {
-        "as_written": _plan(written) if written else None,
+        "as_written": _plan(written.recommended) if written and written.recommended else None,
         "prices_as_of": prices.as_of(),
+        "profile": profile,
         "step": why,
         "advice": found.advice,
         "reasons": found.reasons,
@@ -128,17 +136,16 @@ def _positive(name: str, text: str) -> float | None:
     return number
 
 
-def _profile(path: str) -> Profile | None:
-    """The built-in figures with those of a file in their place."""
+def _measured(path: str) -> Measured | None:
+    """What a calibration has left in a file."""
     if not path:
         return None
     try:
-        measured = measurements.parse(Path(path).read_bytes(), path)
+        return measurements.parse(Path(path).read_bytes(), path)
     except OSError as error:
         raise LocalError(f"PROFILE = {path} cannot be read: {error.strerror}.") from None
     except measurements.ProfileError as error:
         raise LocalError(str(error)) from None
-    return of(measurements.over_built_in(measured))
 
 
 def _checked(job: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +175,8 @@ def main(job: Path, settings: str, model: str, profile: str, budget: str, deadli
     wanted = _checked(override(read_job(job, "", "", None, ""), settings))
     facts, why = facts_of(wanted, model)
     deployment, options = question(wanted)
-    known = _profile(profile)
+    measured = _measured(profile)
+    known, whose = of(measurements.over_built_in(measured)), measurements.origin(measured)
     written = as_written(facts, wanted, known)
     found = search(
         facts,
@@ -180,11 +188,10 @@ def main(job: Path, settings: str, model: str, profile: str, budget: str, deadli
     )
     folder = ROOT / "out" / "plan"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text(json.dumps(as_json(found, why, written), indent=1))
-    (folder / "plan.html").write_text(
-        plan_page.page(Path(model).stem if model.endswith(".keras") else job.stem, facts, why, found)
-    )
-    plan_table.show(console, facts, why, found, written)
+    (folder / "plan.json").write_text(json.dumps(as_json(found, why, whose, written), indent=1))
+    name = Path(model).stem if model.endswith(".keras") else job.stem
+    (folder / "plan.html").write_text(plan_page.page(name, facts, f"{why}; services: {whose}", found))
+    plan_table.show(console, facts, f"{why}\nservices: {whose}", found, written)
     console.print(f"\n[bold]{folder.relative_to(ROOT)}/[/]  plan.json  plan.html")
 
 

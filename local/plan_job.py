@@ -46,6 +46,8 @@ def facts_of(job: Mapping[str, Any], model: str) -> tuple[JobFacts, str]:
     """
     given = _given(model) if "=" in model else {}
     source = model or str(job.get("model", _EXAMPLE))
+    if model.endswith(".keras"):
+        _path_of(model)
     if source.endswith(".keras") and job.get("data", _EXAMPLE) == _EXAMPLE:
         raise LocalError(f"{source} needs its own data: add SET='data.train=./train.npz'.")
     known: dict[str, Any] = {name: job.get(name, default) for name, default in _DEFAULTS.items()}
@@ -103,7 +105,10 @@ def _of_data(data: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         path = Path(str(paths.get(key, "")))
         if not path.is_file():
             if key == "train" and "samples" not in given:
-                raise LocalError(f"data = {json.dumps(data)} is not on this machine: say MODEL='… samples=60000'.")
+                raise LocalError(
+                    f"data = {json.dumps(data)} is not on this machine: a plan needs it here, or "
+                    "MODEL='parameters=… step_seconds=… samples=…'."
+                )
             continue
         found[name], size = _rows(path)
         found["data_bytes"] += size

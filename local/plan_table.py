@@ -1,7 +1,7 @@
 """The planner's answer on a terminal."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -19,21 +19,23 @@ NEW_ACCOUNT_MB = 3008
 CHANNELS = {"s3": "S3", "s3express": "S3 Express", "dynamodb": "DynamoDB", "memcached": "Memcached"}
 
 
-def show(console: Console, job: JobFacts, why: str, found: Found, as_written: Estimate | None) -> None:
+def show(console: Console, job: JobFacts, why: str, found: Found, as_written: Found | None) -> None:
     """Print the question, the plans worth considering, what is outside, and the recommendation.
 
     Parameters
     ----------
     as_written
-        What the job is with nothing left open but its channel and pattern, on a stack with the defaults.
+        The answer with nothing left open but channel and pattern, on a stack with the defaults.
     """
     console.print(
         f"{job.parameters:,} parameters · {job.samples:,} samples × {job.epochs} epochs · "
         f"batch {job.batch_size} per worker · {why}\n"
     )
     console.print(_plans(found))
+    if len(found.front) > _FRONT_ROWS:
+        console.print(f"{_FRONT_ROWS} of {len(found.front)}; all are in plan.html.", style="dim")
     console.print(
-        "÷4: four local steps between two exchanges. Wires and local steps change what is learnt.\n", style="dim"
+        "÷n: n local steps between two exchanges. Wires and local steps change what is learnt.\n", style="dim"
     )
     console.print(_outside(found.alternatives))
     console.print()
@@ -43,15 +45,22 @@ def show(console: Console, job: JobFacts, why: str, found: Found, as_written: Es
             console.print(f"  It needs a stack deployed with {context}.")
     for reason in found.reasons:
         console.print(f"  {reason}")
-    if as_written:
-        console.print(
-            f"[green]→[/] As the job is written, on a stack with the defaults, {as_written.choice.name}: "
-            f"{cost_and_time(as_written)}"
-        )
     if found.advice:
         console.print(f"[yellow]![/] [bold]{found.advice}[/]")
+    if as_written:
+        _show_written(console, as_written, found.advice)
     if found.refused:
         console.print(f"  {len(found.refused):,} plans cannot work, such as {_example(found.refused)}", style="dim")
+
+
+def _show_written(console: Console, written: Found, said: str) -> None:
+    here = "As the job is written, on a stack with the defaults"
+    if written.recommended is None:
+        console.print(f"[yellow]![/] {here}: {written.reasons[0]}")
+        return
+    console.print(f"[green]→[/] {here}, {written.recommended.choice.name}: {cost_and_time(written.recommended)}")
+    if written.advice and written.advice != said:
+        console.print(f"  {written.advice}")
 
 
 def cost_and_time(estimate: Estimate) -> str:
@@ -108,7 +117,7 @@ def _plans(found: Found) -> Table:
     table.title_justify = "left"
     for name in ("", "W", "MB", "over", "pattern", "wire", "time", "$"):
         table.add_column(name, justify="right" if name in ("W", "MB", "time", "$") else "left", no_wrap=True)
-    for each in _some(found.front, _FRONT_ROWS):
+    for each in _some(found.front, found.recommended):
         choice, is_best = each.choice, found.recommended is not None and each.choice == found.recommended.choice
         wire = choice.wire + (f" ÷{choice.sync_every}" if choice.sync_every > 1 else "")
         table.add_row(
@@ -135,11 +144,13 @@ def _outside(alternatives: Sequence[Alternative]) -> Table:
     return table
 
 
-def _some(front: Sequence[Estimate], most: int) -> Iterator[Estimate]:
-    """Evenly chosen, the first and the last among them."""
-    count = min(most, len(front))
-    for index in range(count):
-        yield front[round(index * (len(front) - 1) / max(count - 1, 1))]
+def _some(front: Sequence[Estimate], recommended: Estimate | None) -> list[Estimate]:
+    """Evenly chosen, the first and the last among them, and what is recommended, which may be beaten by other wires."""
+    count = min(_FRONT_ROWS, len(front))
+    chosen = [front[round(index * (len(front) - 1) / max(count - 1, 1))] for index in range(count)]
+    if recommended and all(each.choice != recommended.choice for each in chosen):
+        chosen.append(recommended)
+    return sorted(chosen, key=lambda each: each.seconds.expected)
 
 
 def _example(refused: dict[str, str]) -> str:

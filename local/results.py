@@ -17,6 +17,11 @@ from paytrain.run import Keys
 _EPOCHS_SHOWN = 20
 _SECONDS_SHOWN = 0.05
 """Phases that take less, all workers together, are not worth a column."""
+_ENDS = {
+    "budget": "It was stopped at the last step that its budget paid for.",
+    "deadline": "It was stopped at the last step that its deadline left time for.",
+    "early_stopping": "It was stopped early: the monitored metric improved no longer.",
+}
 _SMALL_FUNCTIONS = ("resolve", "plan", "open_cache", "close_lap", "explain", "stop_run")
 
 
@@ -58,12 +63,14 @@ def show(console: Console, files: Sequence[Path]) -> None:
         console.print(_epochs(history), "")
     if "receipt.json" in by_name:
         receipt = json.loads(by_name["receipt.json"].read_text())
+        plan = json.loads(by_name["plan.json"].read_text()) if "plan.json" in by_name else {}
         console.print(_phases(receipt), "")
         console.print(_bill(receipt))
         for note in _notes(receipt):
             console.print(note, style="dim")
         console.print()
-        _show_receipt(console, receipt)
+        _show_choice(console, plan.get("considered") or {})
+        _show_receipt(console, receipt, plan.get("total_steps", receipt["steps"]))
     if files:
         folder = files[0].parent
         shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
@@ -138,16 +145,29 @@ def _phases(receipt: Mapping[str, Any]) -> Table:
     return table
 
 
-def _show_receipt(console: Console, receipt: Mapping[str, Any]) -> None:
-    laps = f"{receipt['laps']} lap{'s' if receipt['laps'] != 1 else ''}"
+def _show_choice(console: Console, considered: Mapping[str, Any]) -> None:
+    """Why the planner has chosen what the job left to it."""
+    for sentence in [*considered.get("reasons", ()), considered.get("advice")]:
+        if sentence:
+            console.print(f"plan: {escape(sentence)}", soft_wrap=True, style="dim")
+
+
+def _show_receipt(console: Console, receipt: Mapping[str, Any], total_steps: int) -> None:
+    of_all = f" of {total_steps:,}" if receipt["steps"] < total_steps else ""
+    alone = receipt["workers"] == 1
     parts = [
-        f"{receipt['steps']:,} steps in {laps}",
-        f"{receipt['workers']} workers",
-        f"{receipt['channel']}, {receipt['pattern']}, {receipt['wire']}",
+        f"{receipt['steps']:,}{of_all} steps in {_counted(receipt['laps'], 'lap')}",
+        _counted(receipt["workers"], "worker"),
+        "nothing to exchange" if alone else f"{receipt['channel']}, {receipt['pattern']}, {receipt['wire']}",
         clock(receipt["seconds"]),
         f"${receipt['usd']:.4f}",
     ]
     console.print(" · ".join(parts), soft_wrap=True)
+    if of_all and receipt["stopped_by"] in _ENDS:
+        console.print(f"[yellow]![/] [bold]{_ENDS[receipt['stopped_by']]}[/]")
+    if results := receipt.get("results"):
+        scores = " · ".join(f"{name} {number(name, value)}" for name, value in results.items() if value is not None)
+        console.print(f"results: {escape(scores)}", soft_wrap=True)
     if predicted := receipt.get("predicted"):
         console.print(_predicted(predicted), soft_wrap=True, style="dim")
     console.print(f"weights_sha256 {receipt['weights_sha256']}", soft_wrap=True)
@@ -163,6 +183,10 @@ def _predicted(predicted: Mapping[str, Any]) -> str:
         f"({clock(seconds['low'])} to {clock(seconds['high'])}) · ${usd['expected']:.4f} "
         f"(${usd['low']:.4f} to ${usd['high']:.4f})"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _cell(name: str, value: Any) -> str:

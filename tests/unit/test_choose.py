@@ -125,9 +125,9 @@ def test_a_deadline_makes_the_gang_larger() -> None:
 
 
 def test_no_way_is_said_with_its_reason() -> None:
-    with pytest.raises(JobError, match=r'^workers = "auto" finds no way to run this job: No plan keeps 1 minutes'):
+    with pytest.raises(JobError, match=r'^workers = "auto" finds no way to run this job: No plan keeps 1 minute:'):
         planned({"workers": "auto", "deadline_minutes": 1}, step_seconds=10.0)
-    with pytest.raises(JobError, match=r'^workers = "auto" finds no way to run this job: No plan can work'):
+    with pytest.raises(JobError, match=r'^workers = "auto" finds no way to run this job: No plan can work, such'):
         planned({"workers": "auto"}, step_seconds=890.0)
 
 

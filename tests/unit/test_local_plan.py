@@ -88,6 +88,40 @@ def test_measured_figures_stand_in_for_the_built_in_ones(out: Path, job: Path, t
         seconds.append(min(each["seconds"]["expected"] for each in front if each["channel"] == "s3"))
     # Then S3 is faster
     assert seconds[1] < seconds[0]
+    # And table, page and plan.json say whose figures these are
+    assert json.loads((out / "plan.json").read_text())["profile"] == "this account's, as measured on 2026-11-25"
+    assert "services: this account's, as measured on 2026-11-25\n" in result.output
+    assert "measured on 2026-11-25" in (out / "plan.html").read_text()
+
+
+def test_the_recommended_plan_is_in_the_table_even_if_other_wires_beat_it(out: Path, job: Path) -> None:
+    # When a job of a large model is planned, whose front is long and of lossy wires
+    result = run("--job", str(job), "--model", "parameters=25e6 step_seconds=1.5 samples=1e6", "--budget", "20")
+    assert result.exit_code == 0, result.output
+    answer = json.loads((out / "plan.json").read_text())
+    assert len(answer["front"]) > 12
+    assert answer["recommended"]["wire"] == "float32"
+    assert any(each["usd"]["expected"] < answer["recommended"]["usd"]["expected"] for each in answer["front"])
+    # Then the table has it, says that it is not all, and a reason says why others are not recommended
+    rows = [line for line in result.output.splitlines() if line.startswith("→ ")]
+    assert str(answer["recommended"]["workers"]) in rows[0].split()
+    assert f"12 of {len(answer['front'])}" in result.output
+    assert "change the result: the job's own stay" in " ".join(result.output.split())
+
+
+def test_a_job_that_cannot_run_as_it_is_written_is_told_why(out: Path, job: Path) -> None:
+    result = run("--job", str(job), "--model", "parameters=400e6 step_seconds=1 samples=1e6")
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "plan.json").read_text())["as_written"] is None
+    assert "with the defaults: No plan can work, such as 4 × 1769 MB" in " ".join(result.output.split())
+
+
+def test_a_model_of_ones_own_needs_data_of_ones_own(out: Path, tmp_path: Path) -> None:
+    path = tmp_path / "my.keras"
+    path.touch()
+    result = run("--job", "examples/mnist.json", "--model", str(path))
+    assert result.exit_code != 0
+    assert "my.keras needs its own data: add SET=" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(
@@ -95,15 +129,14 @@ def test_measured_figures_stand_in_for_the_built_in_ones(out: Path, job: Path, t
     [
         (["--model", FIGURES, "--profile", "nothing.json"], "PROFILE = nothing.json cannot be read"),
         (["--model", FIGURES, "--profile", "cdk.json"], "cdk.json cannot be used"),
-        (["--job", "examples/mnist.json", "--model", "./my.keras"], "./my.keras needs its own data: add SET="),
         (["--budget", "much"], "BUDGET = much is not allowed: it must be a positive number."),
         (["--deadline", "-5"], "DEADLINE = -5 is not allowed: it must be a positive number."),
-        (["--model", "parameters=1e6"], "is not on this machine: say MODEL='… samples=60000'."),
+        (["--model", "parameters=1e6"], "is not on this machine: a plan needs it here, or"),
         (["--model", "parameters=1e6 samples=9"], "MODEL lacks step_seconds: it must be like"),
         (["--model", "layers=3 step_seconds=1"], "MODEL: layers=3 is not allowed; it must be one of parameters,"),
         (["--model", "parameters=-1 samples=2"], "MODEL: parameters=-1 is not allowed; parameters must be a positive"),
         (["--model", "samples=9 nothing.keras"], "MODEL: nothing.keras is not allowed"),
-        (["--model", "nothing.keras"], "data = "),
+        (["--model", "nothing.keras"], "MODEL = nothing.keras is not allowed: it must be a .keras file here"),
         (["--set", "epochs=none"], "epochs"),
         (["--set", "data.trian=./x.npz"], "data.trian is not a key of a job: allowed in data are train, validation."),
     ],

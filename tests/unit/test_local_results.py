@@ -108,6 +108,31 @@ def test_epochs_bill_and_digest_are_shown(tmp_path):
     assert "evaluation skipped: no time was left" in text
 
 
+@pytest.mark.parametrize(("stopped_by", "sentence"), [("budget", "its budget"), ("deadline", "its deadline")])
+def test_a_run_that_a_limit_has_stopped_says_so(tmp_path, stopped_by, sentence):
+    receipt = RECEIPT | {"stopped_by": stopped_by, "results": {"loss": 0.25, "val_accuracy": 0.9824}}
+    plan = {"total_steps": 2820}
+
+    text = shown(results.fetch(stack_with(**{"receipt.json": receipt, "plan.json": plan}), "run", tmp_path))
+
+    assert "1,410 of 2,820 steps in 2 laps" in text
+    assert f"It was stopped at the last step that {sentence}" in text
+    assert "results: loss 0.2500 · val_accuracy 98.24 %" in text
+
+
+def test_what_the_planner_has_chosen_is_shown_with_its_reasons(tmp_path):
+    receipt = RECEIPT | {"workers": 1, "laps": 1, "stopped_by": "last_step"}
+    considered = {"reasons": ["It is good at both."], "advice": "Do not use Lambda for this."}
+    plan = {"total_steps": 1410, "considered": considered}
+
+    text = shown(results.fetch(stack_with(**{"receipt.json": receipt, "plan.json": plan}), "run", tmp_path))
+
+    assert "plan: It is good at both." in text
+    assert "plan: Do not use Lambda for this." in text
+    assert "1,410 steps in 1 lap · 1 worker · nothing to exchange · " in text
+    assert "stopped" not in text
+
+
 def test_small_lines_are_shown_together_and_free_ones_apart(tmp_path):
     text = shown(results.fetch(stack_with(**{"receipt.json": RECEIPT}), "run", tmp_path))
 

@@ -202,7 +202,14 @@ def test_a_deadline_gets_the_cheapest_and_a_budget_the_fastest_plan() -> None:
     by_money = search(JOB, DEPLOYMENT, budget_usd=usd).recommended
     assert by_time is not None
     assert by_money is not None
-    assert by_time.choice == by_money.choice == middle.choice
+    assert by_time.choice == middle.choice
+    # And within a budget the cheapest of those that are hardly slower than the fastest
+    assert by_money.usd.expected <= middle.usd.expected
+    assert by_money.seconds.expected <= 1.05 * middle.seconds.expected
+    dearer = [each for each in free.front if by_money.usd.expected < each.usd.expected <= usd]
+    assert all(each.seconds.expected * 1.05 >= by_money.seconds.expected for each in dearer)
+    cheaper = [each for each in free.front if each.usd.expected < by_money.usd.expected]
+    assert all(each.seconds.expected > 1.05 * middle.seconds.expected for each in cheaper)
 
 
 def test_one_worker_alone_is_no_other_channel_or_pattern() -> None:
@@ -223,7 +230,7 @@ def test_one_worker_alone_is_no_other_channel_or_pattern() -> None:
 def test_when_nothing_keeps_the_limits_it_says_what_could() -> None:
     found = search(JOB, DEPLOYMENT, budget_usd=1e-6, deadline_minutes=0.1)
     assert found.recommended is None
-    assert found.reasons[0].startswith("No plan keeps $1e-06 and 0.1 minutes: the cheapest costs $")
+    assert found.reasons[0].startswith("No plan keeps $0.000001 and 0.1 minutes: the cheapest costs $")
 
 
 def test_another_wire_is_taken_only_when_needed() -> None:

@@ -74,8 +74,7 @@ def choose(
         found = search(facts_of(job, prepared), ample, options, profile=profile)
     if found.recommended is None:
         open_keys = open_keys or [key for key in ("channel", "pattern") if getattr(job, key) == AUTO]
-        reasons = [*found.reasons, *list(found.refused.values())[:1]]
-        raise JobError(f'{" and ".join(open_keys)} = "auto" finds no way to run this job: {" ".join(reasons)}')
+        raise JobError(f'{" and ".join(open_keys)} = "auto" finds no way to run this job: {" ".join(found.reasons)}')
     chosen, choice = _candidate(found.recommended), found.recommended.choice
     memory.refuse_too_large(
         _need(prepared, choice), choice.memory_mb, [int(size) for size in environment.worker_functions]

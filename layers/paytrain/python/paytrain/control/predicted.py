@@ -1,12 +1,11 @@
 """What a plan is expected to take and cost: stored with it, and shown beside what it did in the end."""
 
-from paytrain import facts
 from paytrain.exchange.simulator.profile import of
 from paytrain.job import Job
 from paytrain.metering import architecture
 from paytrain.plan import Plan, Predicted, Prepared
 from paytrain.planner.estimate import Estimator
-from paytrain.planner.profile import Measured, over_built_in
+from paytrain.planner.profile import Measured, origin, over_built_in
 from paytrain.planner.question import Cache, Choice, Deployment, JobFacts
 
 
@@ -45,7 +44,4 @@ def predict(plan: Plan, worker_timeout_seconds: float, measured: Measured | None
     estimate = Estimator(facts_of(plan.job, plan.prepared), deployment, of(over_built_in(measured))).estimate(choice)
     if isinstance(estimate, str):
         return None
-    origin = f"AWS's, as compiled on {facts.read('limits')['_meta']['compiled']}"
-    if measured is not None:
-        origin = f"this account's, as measured on {max(each.date for each in measured.meta.measured.values())}"
-    return Predicted(seconds=estimate.seconds.as_dict(), usd=estimate.usd.as_dict(), profile=origin)
+    return Predicted(seconds=estimate.seconds.as_dict(), usd=estimate.usd.as_dict(), profile=origin(measured))

@@ -108,7 +108,9 @@ class Start(_Model):
 class Meta(_Model):
     """About the measurements."""
 
-    measured: dict[Literal["s3_standard", "s3_express", "dynamodb", "memcached", "lambda_invoke"], Measurement]
+    measured: dict[Literal["s3_standard", "s3_express", "dynamodb", "memcached", "lambda_invoke"], Measurement] = Field(
+        min_length=1
+    )
     python_overhead_ms: Value | None = None
 
 
@@ -133,6 +135,13 @@ class Store(Protocol):
 
     def get(self, key: str) -> bytes:
         """Read an object."""
+
+
+def origin(found: Measured | None) -> str:
+    """Say whose figures plans are made with, and of which day."""
+    if found is None:
+        return f"AWS's, as compiled on {facts.read('limits')['_meta']['compiled']}"
+    return f"this account's, as measured on {max(each.date for each in found.meta.measured.values())}"
 
 
 def measured(artifacts: Store) -> Measured | None:

@@ -16,6 +16,8 @@ _SMALLEST_WORLD_WITH_GROUPS = 9
 """Three groups of three: smaller ones save no request."""
 _MOST_READ_BYTES = 2e9
 """Of a rank and round with ``all_gather``."""
+_AS_FAST = 1.05
+"""Times the fastest within a budget: less than estimates are wrong in the median (docs/cost-model.md)."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,15 @@ def search(
     front = _front(considered)
     outside = sorted(alternatives(job), key=lambda each: each.usd.expected)
     reasons = _reasons(recommended, considered, budget_usd, deadline_minutes)
+    if not considered and refused:
+        name, why = next(iter(refused.items()))
+        reasons = [f"No plan can work, such as {name}: {why}."]
     if recommended and not as_asked:
         reasons.append("No plan with the job's own wire and sync_every keeps the limits: this one changes the result.")
+    elif recommended and any(_is_better(each, recommended) for each in kept):
+        reasons.append(
+            "Plans with another wire or sync_every are faster and cheaper, but change the result: the job's own stay."
+        )
     return Found(
         recommended=recommended,
         reasons=reasons,
@@ -195,14 +204,19 @@ def _keeps(estimate: Estimate, budget_usd: float | None, deadline_minutes: float
     return in_budget and (deadline_minutes is None or estimate.seconds.expected <= 60 * deadline_minutes)
 
 
+def _is_better(one: Estimate, other: Estimate) -> bool:
+    """Whether it is both faster and cheaper."""
+    return one.seconds.expected < other.seconds.expected and one.usd.expected < other.usd.expected
+
+
 def _choose(front: Sequence[Estimate], budget_usd: float | None, deadline_minutes: float | None) -> Estimate | None:
-    """The cheapest before a deadline, the fastest within a budget; else what is good at both."""
+    """The cheapest before a deadline, the cheapest as good as fastest within a budget; else what is good at both."""
     if not front:
         return None
     if deadline_minutes is not None:
         return front[0]
     if budget_usd is not None:
-        return front[-1]
+        return next(each for each in front if each.seconds.expected <= _AS_FAST * front[-1].seconds.expected)
     return min(front, key=lambda each: each.seconds.expected * each.usd.expected)
 
 
@@ -213,9 +227,12 @@ def _reasons(
         return [_why_none(considered, budget_usd, deadline_minutes)]
     if deadline_minutes is not None:
         first = f"It is the cheapest plan that ends within {deadline_minutes:g} minutes"
-        first += f" and costs at most ${budget_usd:g}." if budget_usd is not None else "."
+        first += f" and costs at most ${_plain(budget_usd)}." if budget_usd is not None else "."
     elif budget_usd is not None:
-        first = f"It is the fastest plan that costs at most ${budget_usd:g}."
+        first = (
+            f"It is the cheapest plan that is at most {100 * (_AS_FAST - 1):.0f} % slower than the fastest for "
+            f"${_plain(budget_usd)}."
+        )
     else:
         first = "Of all plans it has the smallest product of time and cost."
     return [first, *_compared(chosen, considered)]
@@ -233,11 +250,22 @@ def _compared(chosen: Estimate, considered: Sequence[Estimate]) -> Iterator[str]
             best = min(others, key=lambda each: each.seconds.expected * each.usd.expected)
             # Other numbers of workers are left out of the search where this one beats them.
             at_best = "" if key == "workers" else ", at best"
+            longer = _times(best.seconds.expected / chosen.seconds.expected)
+            dearer = _times(best.usd.expected / chosen.usd.expected)
             yield (
-                f"{key} = {mine}: with {getattr(best.choice, key)} it takes "
-                f"{best.seconds.expected / chosen.seconds.expected:.2g} times as long and costs "
-                f"{best.usd.expected / chosen.usd.expected:.2g} times as much{at_best}."
+                f"{key} = {mine}: with {getattr(best.choice, key)} it takes {longer}as long and costs "
+                f"{dearer}as much{at_best}."
             )
+
+
+def _times(ratio: float) -> str:
+    """A ratio before "as long"; nothing when it is one."""
+    return "" if f"{ratio:.2g}" == "1" else f"{ratio:.2g} times "
+
+
+def _plain(number: float) -> str:
+    """With the digits that it has, none of them as a power of ten."""
+    return f"{number:.12f}".rstrip("0").rstrip(".")
 
 
 def _is_like(one: Estimate, other: Estimate) -> bool:
@@ -247,15 +275,15 @@ def _is_like(one: Estimate, other: Estimate) -> bool:
 
 def _why_none(considered: Sequence[Estimate], budget_usd: float | None, deadline_minutes: float | None) -> str:
     if not considered:
-        return "No plan can work; see what is refused."
-    cheapest = considered[0]
-    fastest = min(considered, key=lambda each: each.seconds.expected)
-    wanted = [f"${budget_usd:g}"] if budget_usd is not None else []
-    wanted += [f"{deadline_minutes:g} minutes"] if deadline_minutes is not None else []
+        return "No plan can work."
+    cheapest, fastest = considered[0], min(considered, key=lambda each: each.seconds.expected)
+    wanted = [f"${_plain(budget_usd)}"] if budget_usd is not None else []
+    if deadline_minutes is not None:
+        wanted.append(f"{deadline_minutes:g} minute{'s' if deadline_minutes != 1 else ''}")
     return (
         f"No plan keeps {' and '.join(wanted)}: the cheapest costs ${cheapest.usd.expected:.2g} and takes "
-        f"{cheapest.seconds.expected / 60:.1f} minutes, the fastest takes {fastest.seconds.expected / 60:.1f} minutes "
-        f"and costs ${fastest.usd.expected:.2g}."
+        f"{cheapest.seconds.expected / 60:,.1f} minutes, the fastest takes "
+        f"{fastest.seconds.expected / 60:,.1f} minutes and costs ${fastest.usd.expected:.2g}."
     )
 
 
