@@ -87,6 +87,8 @@ class Workers(Construct):
             "TF_CPP_MIN_LOG_LEVEL": "2",
             # Every thread of the exchange would keep freed arrays in an arena of its own (docs/memory.md).
             "MALLOC_ARENA_MAX": "2",
+            # TensorFlow would never give back what its tensors had, on processors for which it uses oneDNN.
+            "TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1",
         }
         self.outside: dict[int, lambda_.Function] = {}
         self.inside: dict[int, lambda_.Function] = {}

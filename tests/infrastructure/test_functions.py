@@ -138,6 +138,7 @@ def test_workers_know_the_deployed_memory_sizes_and_keep_little_freed_memory(aws
         variables = environment(aws, name)
         assert json.loads(variables["WORKER_MEMORY_SIZES"]) == [1769, 3008]
         assert variables["MALLOC_ARENA_MAX"] == "2"
+        assert variables["TF_ONEDNN_USE_SYSTEM_ALLOCATOR"] == "1"
 
 
 @pytest.mark.parametrize("form", ["aws", "with_everything"])

@@ -74,7 +74,7 @@ def test_the_result_shows_both() -> None:
     # When it is shown
     shown = StringIO()
     console = Console(file=shown, width=200)
-    results._show_receipt(console, receipt)
+    results._show_receipt(console, receipt, receipt["steps"])
     # Then both are there
     text = shown.getvalue()
     assert "1 min 00 s" in text

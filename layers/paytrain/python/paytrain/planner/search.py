@@ -210,7 +210,7 @@ def _is_better(one: Estimate, other: Estimate) -> bool:
 
 
 def _choose(front: Sequence[Estimate], budget_usd: float | None, deadline_minutes: float | None) -> Estimate | None:
-    """The cheapest before a deadline, the cheapest as good as fastest within a budget; else what is good at both."""
+    """The cheapest before a deadline, the cheapest of the fast ones within a budget; else what is good at both."""
     if not front:
         return None
     if deadline_minutes is not None:
