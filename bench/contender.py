@@ -22,11 +22,12 @@ from bench.baselines import real
 from bench.baselines.operations import Task
 from bench.cases import Case
 from bench.counted import Counted
+from paytrain.channels.base import Channel
 from paytrain.channels.open import open_channel
 from paytrain.exchange.all_reduce import AllReduce
 from paytrain.exchange.driver import Driver, Patience
 from paytrain.exchange.frame import Tally
-from paytrain.exchange.tuning import tune
+from paytrain.exchange.tuning import Tuning, tune
 from paytrain.plan import Plan
 
 PATIENCE_SECONDS = 600
@@ -136,20 +137,25 @@ def _vector(case: Case, rank: int) -> Vector:
     return random.integers(-1000, 1000, case.elements, np.int16).astype(np.float32)
 
 
+def all_reduce_over(channel: Channel, tuning: Tuning, pattern: str, prefix: str, rank: int, workers: int) -> AllReduce:
+    """Our exchange of a rank, as a worker runs it."""
+    return AllReduce(
+        Driver(channel, puts_at_once=tuning.puts_at_once, gets_at_once=tuning.gets_at_once),
+        pattern=pattern,
+        segments=tuning.segments,
+        window=tuning.window,
+        prefix=prefix,
+        rank=rank,
+        world_size=workers,
+    )
+
+
 def _ours(case: Case, place: Place, rank: int, vector: Vector) -> Exchange:
     tuning = tune(case.channel, case.algorithm, workers=case.workers, vector_bytes=case.bytes)
     plan = Plan.model_construct(channel=case.channel, item_bytes=case.item_bytes, cache_endpoint=place.endpoints[rank])
     threads = tuning.puts_at_once + tuning.gets_at_once
     channel = open_channel(plan, exchange_bucket=place.name, exchange_table=place.name, threads=threads)
-    all_reduce = AllReduce(
-        Driver(channel, puts_at_once=tuning.puts_at_once, gets_at_once=tuning.gets_at_once),
-        pattern=case.algorithm,
-        segments=tuning.segments,
-        window=tuning.window,
-        prefix=place.name,
-        rank=rank,
-        world_size=case.workers,
-    )
+    all_reduce = all_reduce_over(channel, tuning, case.algorithm, place.name, rank, case.workers)
     tally = Tally(1, 0, np.zeros(3))
 
     def exchange(number: int) -> tuple[Vector, dict[str, float]]:

@@ -17,9 +17,9 @@ from multiprocessing.synchronize import Barrier
 import boto3
 import numpy as np
 
+from bench.contender import all_reduce_over
 from paytrain.channels.open import open_channel
-from paytrain.exchange.all_reduce import AllReduce
-from paytrain.exchange.driver import Driver, Patience
+from paytrain.exchange.driver import Patience
 from paytrain.exchange.frame import Tally
 from paytrain.plan import Plan
 from paytrain.planner.exchange import Exchange
@@ -93,15 +93,7 @@ def _rank(
     plan = Plan.model_construct(channel=exchange.channel, item_bytes=exchange.item_bytes)
     threads = tuning.puts_at_once + tuning.gets_at_once
     channel = open_channel(plan, exchange_bucket=place.bucket, exchange_table=place.table, threads=threads)
-    all_reduce = AllReduce(
-        Driver(channel, puts_at_once=tuning.puts_at_once, gets_at_once=tuning.gets_at_once),
-        pattern=exchange.pattern,
-        segments=tuning.segments,
-        window=tuning.window,
-        prefix=place.prefix,
-        rank=rank,
-        world_size=exchange.workers,
-    )
+    all_reduce = all_reduce_over(channel, tuning, exchange.pattern, place.prefix, rank, exchange.workers)
     ones, tally = np.ones(exchange.elements, np.float32), Tally(1, 0, np.zeros(exchange.metrics))
 
     def round_() -> None:

@@ -194,7 +194,7 @@ def test_every_channel_stays_in_the_comparison() -> None:
         assert any(each.choice.channel == channel and each.choice.workers == 2 for each in found.considered)
 
 
-def test_a_deadline_gets_the_cheapest_and_a_budget_the_fastest_plan() -> None:
+def test_a_deadline_gets_the_cheapest_plan_and_a_budget_a_fast_one() -> None:
     free = search(JOB, DEPLOYMENT)
     middle = free.front[len(free.front) // 2]
     minutes, usd = middle.seconds.expected / 60, middle.usd.expected

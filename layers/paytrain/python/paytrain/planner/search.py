@@ -1,7 +1,7 @@
 """All ways to run a job: what each takes and costs, which are worth considering, and which one to take."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -81,10 +81,10 @@ def search(
     recommended = _choose(_front(as_asked or kept), budget_usd, deadline_minutes)
     front = _front(considered)
     outside = sorted(alternatives(job), key=lambda each: each.usd.expected)
-    reasons = _reasons(recommended, considered, budget_usd, deadline_minutes)
-    if not considered and refused:
-        name, why = next(iter(refused.items()))
-        reasons = [f"No plan can work, such as {name}: {why}."]
+    if recommended is None:
+        reasons = [_why_none(considered, refused, budget_usd, deadline_minutes)]
+    else:
+        reasons = _reasons(recommended, considered, budget_usd, deadline_minutes)
     if recommended and not as_asked:
         reasons.append("No plan with the job's own wire and sync_every keeps the limits: this one changes the result.")
     elif recommended and any(_is_better(each, recommended) for each in kept):
@@ -221,10 +221,8 @@ def _choose(front: Sequence[Estimate], budget_usd: float | None, deadline_minute
 
 
 def _reasons(
-    chosen: Estimate | None, considered: Sequence[Estimate], budget_usd: float | None, deadline_minutes: float | None
+    chosen: Estimate, considered: Sequence[Estimate], budget_usd: float | None, deadline_minutes: float | None
 ) -> list[str]:
-    if chosen is None:
-        return [_why_none(considered, budget_usd, deadline_minutes)]
     if deadline_minutes is not None:
         first = f"It is the cheapest plan that ends within {deadline_minutes:g} minutes"
         first += f" and costs at most ${_plain(budget_usd)}." if budget_usd is not None else "."
@@ -273,9 +271,15 @@ def _is_like(one: Estimate, other: Estimate) -> bool:
     return (one.choice.wire, one.choice.sync_every) == (other.choice.wire, other.choice.sync_every)
 
 
-def _why_none(considered: Sequence[Estimate], budget_usd: float | None, deadline_minutes: float | None) -> str:
+def _why_none(
+    considered: Sequence[Estimate],
+    refused: Mapping[str, str],
+    budget_usd: float | None,
+    deadline_minutes: float | None,
+) -> str:
     if not considered:
-        return "No plan can work."
+        example = next((f", such as {name}: {reason}" for name, reason in refused.items()), "")
+        return f"No plan can work{example}."
     cheapest, fastest = considered[0], min(considered, key=lambda each: each.seconds.expected)
     wanted = [f"${_plain(budget_usd)}"] if budget_usd is not None else []
     if deadline_minutes is not None:
