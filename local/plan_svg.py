@@ -64,7 +64,7 @@ def front(found: Found) -> str:
         return ""
     frame = _Frame(points)
     drawn = [frame.axes()]
-    taken = [(x - 4, y + 4, 8.0) for x, y in (frame.at(each.seconds.expected, each.usd.expected) for each in outside)]
+    taken = [(x - 4, y + 4, 8.0) for x, y in (frame.at(*point) for point in points)]
     drawn += [_point(frame, each, found) for each in others]
     for name, line in lines.items():
         drawn.append(_line(frame, name, line, found, taken))
@@ -210,16 +210,26 @@ def _is_recommended(estimate: Estimate, found: Found) -> bool:
 def _label(
     x: float, y: float, text: str, colour: str, taken: list[tuple[float, float, float]], *, bold: bool = False
 ) -> str:
-    """A text that moves down until it has a place of its own."""
+    """A text at the nearest place, downwards or upwards, where it covers neither a point nor another text.
+
+    From further away than a line, a thin stroke leads to where it belongs.
+    """
     width = _LETTER * len(text)
-    while any(abs(y - top) < 13 and x < left + wide and left < x + width for left, top, wide in taken):
-        y += 13
+
+    def is_free(height: float) -> bool:
+        overlaps = (abs(height - top) < 13 and x < left + wide and left < x + width for left, top, wide in taken)
+        return _Frame.top <= height <= _Frame.bottom and not any(overlaps)
+
+    lines = sorted(range(-20, 21), key=lambda line: (abs(line), -line))
+    moved = next((13 * line for line in lines if is_free(y + 13 * line)), 0)
+    leader = f'<path d="M{x - 5:.1f} {y - 4:.1f}L{x - 2:.1f} {y + moved - 4:.1f}" stroke="{colour}" opacity="0.5"/>'
+    y += moved
     taken.append((x, y, width))
     weight = ' font-weight="bold"' if bold else ""
     place = f'x="{x:.1f}" y="{y:.1f}"{weight}'
     # White below it keeps it legible over lines and points.
     below = f'<text {place} stroke="white" stroke-width="3" fill="white" aria-hidden="true">{escape(text)}</text>'
-    return f'{below}<text {place} fill="{colour}">{escape(text)}</text>'
+    return f'{leader if abs(moved) > 13 else ""}{below}<text {place} fill="{colour}">{escape(text)}</text>'
 
 
 def _bars(

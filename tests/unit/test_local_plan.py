@@ -109,6 +109,22 @@ def test_the_recommended_plan_is_in_the_table_even_if_other_wires_beat_it(out: P
     assert "change the result: the job's own stay" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("figures", [FIGURES, "parameters=25e6 step_seconds=1.5 samples=1e6"])
+def test_no_label_of_the_picture_covers_a_point(out: Path, job: Path, figures: str) -> None:
+    result = run("--job", str(job), "--model", figures, "--budget", "20")
+    assert result.exit_code == 0, result.output
+    picture = re.findall(r"<svg.*?</svg>", (out / "plan.html").read_text(), re.S)[0]
+    root = ElementTree.fromstring(picture)
+    points = [(float(each.attrib["cx"]), float(each.attrib["cy"])) for each in root.iter("circle")]
+    # Labels have a white text below them; a letter is about 7 wide and 9 high
+    labels = [each for each in root.iter("text") if each.get("stroke") == "white"]
+    assert len(labels) > 8
+    for label in labels:
+        left, base, text = float(label.attrib["x"]), float(label.attrib["y"]), label.text or ""
+        covered = [(x, y) for x, y in points if left < x < left + 7 * len(text) and base - 9 < y < base]
+        assert not covered, text
+
+
 def test_a_job_that_cannot_run_as_it_is_written_is_told_why(out: Path, job: Path) -> None:
     result = run("--job", str(job), "--model", "parameters=400e6 step_seconds=1 samples=1e6")
     assert result.exit_code == 0, result.output
